@@ -1,0 +1,222 @@
+//! Tells causes from symptoms: findings that another one explains become part of its verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::finding::Finding;
+use crate::verdict::{Class, Culprit, Reference, Verdict};
+
+/// The most pieces of evidence that a verdict shows.
+const MOST_EVIDENCE: usize = 12;
+
+/// How far a class is from a cause: of one subject's findings, the nearer explains the farther.
+///
+/// What the state of objects proves is 0. What a program says of its surroundings comes after it:
+/// a policy explains a connection that times out. What only tells that something is wrong, and
+/// not what, comes last.
+fn distance(class: Class) -> u8 {
+    match class {
+        Class::DependencyUnreachable | Class::DependencyRefusing | Class::DnsUnavailable => 1,
+        Class::StartupProbeFailing | Class::LivenessProbeFailing | Class::ReadinessProbeFailing => {
+            2
+        }
+        Class::ExitsNormally | Class::InitContainerFailing => 3,
+        Class::CrashUnexplained => 4,
+        Class::JobFailed | Class::RolloutStalled => 5,
+        _ => 0,
+    }
+}
+
+/// Makes verdicts of findings: one for each cause and culprit that nothing else explains.
+pub(crate) fn verdicts(mut findings: Vec<Finding>) -> Vec<Verdict> {
+    // The order in which rules and objects were judged must not show.
+    findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    let roots = roots(&findings);
+    let mut groups: BTreeMap<(Class, &Culprit), Vec<usize>> = BTreeMap::new();
+    for (index, root) in roots.iter().enumerate() {
+        if *root == index {
+            let finding = &findings[index];
+            groups
+                .entry((finding.class, &finding.culprit))
+                .or_default()
+                .push(index);
+        }
+    }
+    let mut explained: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, root) in roots.iter().enumerate() {
+        if *root != index {
+            explained.entry(*root).or_default().push(index);
+        }
+    }
+    let mut groups: Vec<Vec<usize>> = merge_same_object(groups, &findings);
+    for group in &mut groups {
+        group.sort_unstable();
+    }
+    let mut verdicts: Vec<Verdict> = groups
+        .iter()
+        .map(|group| {
+            let causes = group.iter().map(|index| &findings[*index]);
+            let symptoms = group
+                .iter()
+                .filter_map(|index| explained.get(index))
+                .flatten();
+            verdict(
+                causes.collect(),
+                symptoms.map(|index| &findings[*index]).collect(),
+            )
+        })
+        .collect();
+    verdicts.sort_by(|a, b| {
+        let key = |verdict: &Verdict| {
+            (
+                verdict.confidence,
+                std::cmp::Reverse(verdict.affected.len()),
+                verdict.since,
+                verdict.class,
+            )
+        };
+        key(a).cmp(&key(b)).then_with(|| a.subject.cmp(&b.subject))
+    });
+    verdicts
+}
+
+/// The identity of a verdict has no field: culprits that differ only in it are one.
+fn merge_same_object(
+    groups: BTreeMap<(Class, &Culprit), Vec<usize>>,
+    findings: &[Finding],
+) -> Vec<Vec<usize>> {
+    let mut merged: BTreeMap<(Class, &Reference), Vec<usize>> = BTreeMap::new();
+    for indexes in groups.into_values() {
+        for index in indexes {
+            let finding = &findings[index];
+            merged
+                .entry((finding.class, &finding.culprit.object))
+                .or_default()
+                .push(index);
+        }
+    }
+    merged.into_values().collect()
+}
+
+fn order(finding: &Finding) -> impl Ord + use<'_> {
+    (
+        finding.class,
+        &finding.subject.namespace,
+        &finding.subject.name,
+        &finding.subject.kind,
+        &finding.culprit,
+        finding.confidence,
+        finding.since,
+        &finding.container,
+        &finding.summary,
+    )
+}
+
+/// For each finding, the one at the root of what explains it: itself if nothing does.
+fn roots(findings: &[Finding]) -> Vec<usize> {
+    let mut by_object: BTreeMap<&Reference, Vec<usize>> = BTreeMap::new();
+    for (index, finding) in findings.iter().enumerate() {
+        let objects = [&finding.subject, &finding.culprit.object]
+            .into_iter()
+            .chain(&finding.affected);
+        for object in objects.collect::<BTreeSet<_>>() {
+            by_object.entry(object).or_default().push(index);
+        }
+    }
+    let mut by_subject: BTreeMap<&Reference, Vec<usize>> = BTreeMap::new();
+    for (index, finding) in findings.iter().enumerate() {
+        by_subject.entry(&finding.subject).or_default().push(index);
+    }
+    let explainers: Vec<Vec<usize>> = findings
+        .iter()
+        .enumerate()
+        .map(|(index, finding)| {
+            let nearer = by_subject[&finding.subject]
+                .iter()
+                .copied()
+                .filter(|other| {
+                    let other = &findings[*other];
+                    distance(other.class) < distance(finding.class)
+                        && (other.container.is_none()
+                            || finding.container.is_none()
+                            || other.container == finding.container)
+                });
+            let elsewhere = (finding.explained_by.iter())
+                .filter_map(|object| by_object.get(object))
+                .flatten()
+                .copied();
+            let mut explainers: Vec<usize> = nearer
+                .chain(elsewhere)
+                .filter(|other| *other != index)
+                .collect();
+            explainers.sort_by_key(|other| {
+                let other = &findings[*other];
+                (
+                    distance(other.class),
+                    other.confidence,
+                    other.since,
+                    other.class,
+                )
+            });
+            explainers.dedup();
+            explainers
+        })
+        .collect();
+    (0..findings.len())
+        .map(|index| root(index, &explainers))
+        .collect()
+}
+
+/// Follows what explains a finding to its root. Findings that explain each other in a circle have
+/// the first of the circle as their root, in the findings' order.
+fn root(start: usize, explainers: &[Vec<usize>]) -> usize {
+    let mut path = vec![start];
+    loop {
+        let at = path[path.len() - 1];
+        match explainers[at].first() {
+            None => return at,
+            Some(next) => match path.iter().position(|seen| seen == next) {
+                None => path.push(*next),
+                Some(circle) => return path[circle..].iter().copied().min().unwrap_or(at),
+            },
+        }
+    }
+}
+
+fn verdict(causes: Vec<&Finding>, symptoms: Vec<&Finding>) -> Verdict {
+    let first = causes[0];
+    let mut affected: BTreeSet<&Reference> = BTreeSet::new();
+    for finding in causes.iter().chain(&symptoms) {
+        affected.insert(&finding.subject);
+        affected.extend(&finding.affected);
+    }
+    affected.remove(&first.subject);
+    let mut evidence = Vec::new();
+    for finding in causes.iter().chain(&symptoms) {
+        for piece in &finding.evidence {
+            if evidence.len() < MOST_EVIDENCE && !evidence.contains(piece) {
+                evidence.push(piece.clone());
+            }
+        }
+    }
+    Verdict {
+        class: first.class,
+        phase: first.class.phase(),
+        subject: first.subject.clone(),
+        culprit: first.culprit.clone(),
+        affected: affected.into_iter().cloned().collect(),
+        detail: first.detail.clone(),
+        summary: first.summary.clone(),
+        evidence,
+        remedy: first.remedy.clone(),
+        confidence: causes
+            .iter()
+            .map(|finding| finding.confidence)
+            .min()
+            .unwrap_or(first.confidence),
+        since: causes
+            .iter()
+            .map(|finding| finding.since)
+            .min()
+            .unwrap_or(first.since),
+    }
+}

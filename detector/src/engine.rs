@@ -1,0 +1,262 @@
+//! Keeps what is known of a cluster and what follows from it, one observation at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use crate::causality;
+use crate::facts::Pod;
+use crate::finding::Finding;
+use crate::memory::{Id, Key, Memory};
+use crate::object::{Kind, Object};
+use crate::observation::Observation;
+use crate::rules::{Need, RULES};
+use crate::verdict::{NotEvaluable, Report, SCHEMA, Verdict};
+use crate::view::View;
+
+/// Names causes from what is observed.
+///
+/// It reads no clock and does no I/O: whoever drives it says what was seen, and when.
+#[derive(Debug, Default)]
+pub struct Engine {
+    memory: Memory,
+    now: Timestamp,
+    cases: BTreeMap<Id, Case>,
+    readers: HashMap<Key, BTreeSet<Id>>,
+    due: BTreeSet<(Timestamp, Id)>,
+    stale: BTreeSet<Id>,
+    all_stale: bool,
+    verdicts: Option<Vec<Verdict>>,
+}
+
+/// The judgement of one object.
+#[derive(Debug, Default, PartialEq)]
+struct Case {
+    findings: Vec<Finding>,
+    read: Vec<Key>,
+    deadline: Option<Timestamp>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what was seen at this time. Times never run backwards: an earlier one counts as
+    /// the latest before it.
+    pub fn observe(&mut self, observation: Observation, now: Timestamp) {
+        self.advance(now);
+        let of = match &observation {
+            Observation::Applied(object) | Observation::Deleted(object) => {
+                let meta = object.meta();
+                Some((
+                    object.kind(),
+                    meta.namespace.to_owned(),
+                    meta.name.to_owned(),
+                ))
+            }
+            Observation::Vanished {
+                kind,
+                namespace,
+                name,
+            } => Some((*kind, namespace.clone(), name.clone())),
+            Observation::Listed { kind, .. } => {
+                // What was absent without meaning may mean something now, whoever looked for it.
+                self.all_stale |= !self.memory.is_listed_everywhere(*kind);
+                None
+            }
+            _ => None,
+        };
+        let touched = self.memory.observe(observation, self.now);
+        if touched.is_empty() {
+            return;
+        }
+        self.touch(touched);
+        if let Some(id) = of
+            && is_judged(id.0)
+        {
+            self.stale.insert(id);
+        }
+    }
+
+    /// Tells that time has passed and nothing was seen.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        while let Some((deadline, _)) = self.due.first()
+            && *deadline <= self.now
+        {
+            if let Some((_, id)) = self.due.pop_first() {
+                self.stale.insert(id);
+            }
+        }
+        let touched = self.memory.forget(self.now);
+        self.touch(touched);
+    }
+
+    fn touch(&mut self, touched: Vec<Key>) {
+        for key in touched {
+            if let Some(readers) = self.readers.get(&key) {
+                self.stale.extend(readers.iter().cloned());
+            }
+        }
+    }
+
+    /// The verdicts that stand now, the surest first, then those that most suffer from.
+    pub fn verdicts(&mut self) -> &[Verdict] {
+        if std::mem::take(&mut self.all_stale) {
+            self.stale.extend(self.cases.keys().cloned());
+            for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
+                self.stale.extend(self.memory.ids(kind));
+            }
+        }
+        for id in std::mem::take(&mut self.stale) {
+            self.judge(id);
+        }
+        let cases = &self.cases;
+        self.verdicts.get_or_insert_with(|| {
+            let findings = cases
+                .values()
+                .flat_map(|case| case.findings.iter().cloned());
+            causality::verdicts(findings.collect())
+        })
+    }
+
+    /// When a rule's patience runs out: a verdict may come or go then, though nothing is seen.
+    pub fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.verdicts();
+        self.due.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The classes that cannot be decided, and what is missing.
+    pub fn not_evaluable(&self) -> Vec<NotEvaluable> {
+        let mut missing: Vec<NotEvaluable> = RULES
+            .iter()
+            .filter_map(|rule| {
+                let because = rule.needs.iter().find_map(|need| self.lack(*need))?;
+                Some(NotEvaluable {
+                    class: rule.class,
+                    because,
+                })
+            })
+            .collect();
+        missing.sort();
+        missing.dedup_by(|a, b| a.class == b.class);
+        missing
+    }
+
+    /// Everything there is to say now.
+    pub fn report(&mut self) -> Report {
+        Report {
+            schema: SCHEMA.to_owned(),
+            verdicts: self.verdicts().to_vec(),
+            not_evaluable: self.not_evaluable(),
+        }
+    }
+
+    fn lack(&self, need: Need) -> Option<String> {
+        match need {
+            Need::List(kind) if self.memory.is_listed_anywhere(kind) => None,
+            Need::List(kind) => Some(match self.memory.why_unreadable(kind) {
+                Some(because) => format!("{kind} cannot be read: {because}"),
+                None => format!("no {kind} list in this input"),
+            }),
+            Need::NodeStats if self.memory.has_stats() => None,
+            Need::NodeStats => {
+                Some("no kubelet statistics (stats/summary) in this input".to_owned())
+            }
+            Need::CpuPeriods if self.memory.has_cpu_periods() => None,
+            Need::CpuPeriods => {
+                Some("no kubelet CPU metrics (metrics/cadvisor) in this input".to_owned())
+            }
+        }
+    }
+
+    fn judge(&mut self, id: Id) {
+        if let Some(old) = self.cases.remove(&id) {
+            for key in &old.read {
+                if let Some(readers) = self.readers.get_mut(key) {
+                    readers.remove(&id);
+                    if readers.is_empty() {
+                        self.readers.remove(key);
+                    }
+                }
+            }
+            if let Some(deadline) = old.deadline {
+                self.due.remove(&(deadline, id.clone()));
+            }
+            if let Some(case) = self.judged(&id) {
+                if case.findings != old.findings {
+                    self.verdicts = None;
+                }
+                self.keep(id, case);
+            } else if !old.findings.is_empty() {
+                self.verdicts = None;
+            }
+        } else if let Some(case) = self.judged(&id) {
+            if !case.findings.is_empty() {
+                self.verdicts = None;
+            }
+            self.keep(id, case);
+        }
+    }
+
+    fn keep(&mut self, id: Id, case: Case) {
+        for key in &case.read {
+            self.readers.entry(*key).or_default().insert(id.clone());
+        }
+        if let Some(deadline) = case.deadline {
+            self.due.insert((deadline, id.clone()));
+        }
+        self.cases.insert(id, case);
+    }
+
+    /// Judges an object anew; none if it is gone, or if nothing but the object itself can change
+    /// that there is nothing to say of it.
+    fn judged(&self, id: &Id) -> Option<Case> {
+        let (kind, namespace, name) = id;
+        let object = self.memory.get_object(*kind, namespace, name)?;
+        let view = View::new(&self.memory, self.now);
+        let mut findings = Vec::new();
+        for rule in RULES {
+            rule.judge(object, &view, &mut findings);
+        }
+        if let Object::Pod(pod) = object {
+            name_manager(pod, &view, &mut findings);
+        }
+        let (read, deadline) = view.into_read();
+        if findings.is_empty() && read.is_empty() && deadline.is_none() {
+            return None;
+        }
+        Some(Case {
+            findings,
+            read: read.into_iter().collect(),
+            deadline,
+        })
+    }
+}
+
+/// Says what else manages the subject, where it is of a kind of its own.
+fn name_manager(pod: &Pod, view: &View<'_>, findings: &mut [Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    let workload = view.workload(pod);
+    let Some(manager) = workload.managed_by else {
+        return;
+    };
+    for finding in findings
+        .iter_mut()
+        .filter(|finding| finding.subject == workload.reference)
+    {
+        finding
+            .detail
+            .insert("managedBy".to_owned(), serde_json::json!(manager));
+    }
+}
+
+fn is_judged(kind: Kind) -> bool {
+    RULES
+        .iter()
+        .any(|rule| rule.judges.iter().any(|judge| judge.kind() == kind))
+}

@@ -1,0 +1,15 @@
+//! The objects that are kept in another form than Kubernetes declares: because there are many of
+//! them (pods, events), because they come in several shapes (events, Calico's policies), or
+//! because most of them must not be kept at all (Secrets).
+
+mod calico;
+mod event;
+mod log;
+mod pod;
+mod secret;
+
+pub use calico::{CalicoPolicy, GlobalCalicoPolicy};
+pub use event::{About, Event};
+pub use log::{Log, LogLine, Run};
+pub use pod::{Container, ContainerRole, Pod};
+pub use secret::Secret;

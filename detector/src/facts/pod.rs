@@ -1,0 +1,329 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    self as core, ContainerState, ContainerStateTerminated, ContainerStatus, PodCondition, PodSpec,
+    PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::Value;
+
+use crate::object::{Described, Meta};
+use crate::verdict::{Evidence, Reference};
+
+/// A pod: its specification shared with its siblings, the rest its own.
+///
+/// The node's name is taken out of the specification, and the token volume's random name made
+/// plain, so that the pods of one template have equal specifications.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The unique id.
+    pub uid: String,
+    resource_version: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When its deletion was asked for.
+    pub deleting: Option<Timestamp>,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The owner that controls it.
+    pub controller: Option<OwnerReference>,
+    /// The node it is bound to, or that its specification named.
+    pub node: Option<String>,
+    /// The specification.
+    pub spec: Arc<PodSpec>,
+    /// The status.
+    pub status: PodStatus,
+}
+
+impl Described for Pod {
+    fn meta(&self) -> Meta<'_> {
+        Meta {
+            namespace: &self.namespace,
+            name: &self.name,
+            uid: &self.uid,
+            resource_version: &self.resource_version,
+            created: self.created,
+            deleting: self.deleting,
+        }
+    }
+
+    fn decode(value: Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(value).map(|pod: core::Pod| pod.into())
+    }
+}
+
+impl From<core::Pod> for Pod {
+    fn from(pod: core::Pod) -> Self {
+        let core::Pod {
+            metadata,
+            spec,
+            status,
+        } = pod;
+        let mut spec = spec.unwrap_or_default();
+        let node = spec.node_name.take().filter(|name| !name.is_empty());
+        make_token_volume_plain(&mut spec);
+        Self {
+            namespace: metadata.namespace.unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+            uid: metadata.uid.unwrap_or_default(),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+            created: metadata.creation_timestamp.map(|time| time.0),
+            deleting: metadata.deletion_timestamp.map(|time| time.0),
+            labels: metadata.labels.unwrap_or_default(),
+            annotations: metadata.annotations.unwrap_or_default(),
+            controller: (metadata.owner_references.into_iter().flatten())
+                .find(|owner| owner.controller == Some(true)),
+            node,
+            spec: Arc::new(spec),
+            status: status.unwrap_or_default(),
+        }
+    }
+}
+
+fn make_token_volume_plain(spec: &mut PodSpec) {
+    const TOKEN: &str = "kube-api-access-";
+    let plain = |name: &mut String| {
+        if name.starts_with(TOKEN) {
+            name.truncate(TOKEN.len() - 1);
+        }
+    };
+    for volume in spec.volumes.iter_mut().flatten() {
+        plain(&mut volume.name);
+    }
+    let containers = spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers);
+    for mount in containers.flat_map(|container| container.volume_mounts.iter_mut().flatten()) {
+        plain(&mut mount.name);
+    }
+}
+
+/// What a container is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerRole {
+    /// Runs to its end before the main ones start.
+    Init,
+    /// An init container that is restarted always: it runs beside the main ones.
+    Sidecar,
+    /// One of the pod's main containers.
+    Main,
+}
+
+/// A container as specified, with what its status says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a> {
+    /// What it is for.
+    pub role: ContainerRole,
+    /// Its place in the list that it stands in.
+    pub index: usize,
+    /// Its specification.
+    pub spec: &'a core::Container,
+    /// Its status, once the kubelet has written one.
+    pub status: Option<&'a ContainerStatus>,
+}
+
+impl<'a> Container<'a> {
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        &self.spec.name
+    }
+
+    /// Its path from the pod's root: `spec.containers[0]`.
+    pub fn path(&self) -> String {
+        let list = match self.role {
+            ContainerRole::Main => "containers",
+            ContainerRole::Init | ContainerRole::Sidecar => "initContainers",
+        };
+        format!("spec.{list}[{}]", self.index)
+    }
+
+    /// Its path in the pod's status: `status.containerStatuses[0]`.
+    pub fn status_path(&self) -> String {
+        let list = match self.role {
+            ContainerRole::Main => "containerStatuses",
+            ContainerRole::Init | ContainerRole::Sidecar => "initContainerStatuses",
+        };
+        format!("status.{list}[name={}]", self.name())
+    }
+
+    /// Why it waits, if it does: the reason and the message.
+    pub fn waiting(&self) -> Option<(&'a str, &'a str)> {
+        let waiting = self.state()?.waiting.as_ref()?;
+        Some((
+            waiting.reason.as_deref().unwrap_or_default(),
+            waiting.message.as_deref().unwrap_or_default(),
+        ))
+    }
+
+    /// Since when it runs, if it does.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        self.state()?
+            .running
+            .as_ref()?
+            .started_at
+            .as_ref()
+            .map(|time| time.0)
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.state().is_some_and(|state| state.running.is_some())
+    }
+
+    /// Whether it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.status.is_some_and(|status| status.ready)
+    }
+
+    /// How often it was started again.
+    pub fn restarts(&self) -> i32 {
+        self.status.map_or(0, |status| status.restart_count)
+    }
+
+    /// Its runs that have ended, as far as the status remembers, the latest first.
+    ///
+    /// In a crash loop the current and the last state can tell of the same run: it is given once.
+    pub fn ended(&self) -> impl Iterator<Item = &'a ContainerStateTerminated> {
+        let current = self.state().and_then(|state| state.terminated.as_ref());
+        let last = self.status.and_then(|status| status.last_state.as_ref());
+        let last = last.and_then(|state| state.terminated.as_ref());
+        let last =
+            last.filter(|last| current.is_none_or(|now| now.container_id != last.container_id));
+        current.into_iter().chain(last)
+    }
+
+    /// What its status says of how it is now, as evidence.
+    pub fn evidence(&self, pod: &Pod, field: &str, quote: impl Into<String>) -> Evidence {
+        Evidence {
+            object: pod.reference(),
+            field: format!("{}.{field}", self.status_path()),
+            quote: quote.into(),
+            at: None,
+        }
+    }
+
+    fn state(&self) -> Option<&'a ContainerState> {
+        self.status?.state.as_ref()
+    }
+}
+
+impl Pod {
+    /// Refers to the pod.
+    pub fn reference(&self) -> Reference {
+        Reference::namespaced("Pod", &self.namespace, &self.name)
+    }
+
+    /// Its containers, in the order in which they start.
+    pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
+        let init = self
+            .spec
+            .init_containers
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, spec)| {
+                let sidecar = spec.restart_policy.as_deref() == Some("Always");
+                let role = if sidecar {
+                    ContainerRole::Sidecar
+                } else {
+                    ContainerRole::Init
+                };
+                let status = find(&self.status.init_container_statuses, &spec.name);
+                Container {
+                    role,
+                    index,
+                    spec,
+                    status,
+                }
+            });
+        let main = self
+            .spec
+            .containers
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| {
+                let status = find(&self.status.container_statuses, &spec.name);
+                Container {
+                    role: ContainerRole::Main,
+                    index,
+                    spec,
+                    status,
+                }
+            });
+        init.chain(main)
+    }
+
+    /// The container of this name.
+    pub fn container(&self, name: &str) -> Option<Container<'_>> {
+        self.containers().find(|container| container.name() == name)
+    }
+
+    /// The phase, such as `Pending`; empty where the status has none.
+    pub fn phase(&self) -> &str {
+        self.status.phase.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it will run no more: it succeeded or failed.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase(), "Succeeded" | "Failed")
+    }
+
+    /// The condition of this type.
+    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+        self.status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == type_)
+    }
+
+    /// Whether its Ready condition is True.
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready")
+            .is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Whether nothing is wrong with it that any rule would look at: it is running and ready, or
+    /// it has succeeded, and none of its containers was ever restarted.
+    pub fn is_untroubled(&self) -> bool {
+        let quiet = |statuses: &Option<Vec<ContainerStatus>>| {
+            statuses
+                .iter()
+                .flatten()
+                .all(|status| status.restart_count == 0)
+        };
+        (self.phase() == "Succeeded" && self.condition("DisruptionTarget").is_none()
+            || self.phase() == "Running" && self.is_ready())
+            && self.deleting.is_none()
+            && quiet(&self.status.container_statuses)
+            && quiet(&self.status.init_container_statuses)
+    }
+
+    /// A condition as evidence, quoting its message, or else its reason.
+    pub fn condition_evidence(&self, condition: &PodCondition) -> Evidence {
+        Evidence {
+            object: self.reference(),
+            field: format!("status.conditions[type={}]", condition.type_),
+            quote: (condition.message.as_deref())
+                .filter(|message| !message.is_empty())
+                .or(condition.reason.as_deref())
+                .unwrap_or(&condition.status)
+                .to_owned(),
+            at: condition.last_transition_time.as_ref().map(|time| time.0),
+        }
+    }
+}
+
+fn find<'a>(statuses: &'a Option<Vec<ContainerStatus>>, name: &str) -> Option<&'a ContainerStatus> {
+    statuses.iter().flatten().find(|status| status.name == name)
+}

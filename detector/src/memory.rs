@@ -1,0 +1,542 @@
+//! What the detector knows: the last state of every object, what happened to those that are gone,
+//! and what programs printed and kubelets measured.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::PodSpec;
+
+use crate::facts::{Event, Log, Pod, Run};
+use crate::object::{Kind, Object, Resource};
+use crate::observation::{NodeStats, Observation, PeriodsByContainer};
+
+/// How long the last state of a deleted pod, and the time of a change, are remembered.
+pub const MEMORY_OF_THE_GONE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Something that a judgement can have read: when it changes, the judgement is made again.
+///
+/// A key is a hash; two things that share one cost a judgement too many, never one too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    fn of(what: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    pub(crate) fn object(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self::of(("object", kind, namespace, name))
+    }
+
+    pub(crate) fn in_namespace(kind: Kind, namespace: &str) -> Self {
+        Self::of(("namespace", kind, namespace))
+    }
+
+    pub(crate) fn of_kind(kind: Kind) -> Self {
+        Self::of(("kind", kind))
+    }
+
+    pub(crate) fn pods_on(node: &str) -> Self {
+        Self::of(("on", node))
+    }
+
+    pub(crate) fn pods_of(controller_uid: &str) -> Self {
+        Self::of(("of", controller_uid))
+    }
+
+    pub(crate) fn events_about(kind: &str, namespace: &str, name: &str) -> Self {
+        Self::of(("events", kind, namespace, name))
+    }
+
+    pub(crate) fn logs_of(namespace: &str, pod: &str) -> Self {
+        Self::of(("logs", namespace, pod))
+    }
+
+    pub(crate) fn stats_of(node: &str) -> Self {
+        Self::of(("stats", node))
+    }
+
+    pub(crate) fn gone_in(namespace: &str) -> Self {
+        Self::of(("gone", namespace))
+    }
+}
+
+/// Names an object of a known kind within a [`Memory`].
+pub(crate) type Id = (Kind, String, String);
+
+/// A pod that is no longer there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gone {
+    /// Its last state.
+    pub pod: Pod,
+    /// When it was seen to be gone.
+    pub at: Timestamp,
+    /// Whether a watch said that it was deleted; else it was missing from a new list, and its last
+    /// state may be long outdated.
+    pub deleted: bool,
+}
+
+/// A container's log, or why it cannot be had.
+pub(crate) type FetchedLog = Result<Log, String>;
+
+/// Everything that was observed.
+#[derive(Debug, Default)]
+pub struct Memory {
+    objects: BTreeMap<Kind, BTreeMap<String, BTreeMap<String, Object>>>,
+    listed: BTreeMap<Kind, BTreeSet<Option<String>>>,
+    unreadable: BTreeMap<Kind, String>,
+    pods_on: BTreeMap<String, BTreeSet<(String, String)>>,
+    pods_of: BTreeMap<String, BTreeSet<(String, String)>>,
+    events_about: HashMap<Key, BTreeSet<(String, String)>>,
+    shared_specs: HashMap<String, Arc<PodSpec>>,
+    gone: BTreeMap<String, BTreeMap<String, Gone>>,
+    changed: BTreeMap<Id, Timestamp>,
+    /// When the oldest of `gone` and `changed` is to be forgotten.
+    forget_at: Option<Timestamp>,
+    logs: BTreeMap<(String, String), BTreeMap<(String, Run), FetchedLog>>,
+    stats: BTreeMap<String, (Timestamp, NodeStats)>,
+    periods: BTreeMap<String, Vec<(Timestamp, PeriodsByContainer)>>,
+}
+
+impl Memory {
+    /// Takes in what was observed, and gives the keys of what has changed by it.
+    pub(crate) fn observe(&mut self, observation: Observation, now: Timestamp) -> Vec<Key> {
+        let mut touched = Vec::new();
+        match observation {
+            Observation::Applied(object) => self.apply(object, now, &mut touched),
+            Observation::Deleted(object) => {
+                let meta = object.meta();
+                let (kind, namespace, name) = (
+                    object.kind(),
+                    meta.namespace.to_owned(),
+                    meta.name.to_owned(),
+                );
+                self.apply(object, now, &mut touched);
+                self.remove(kind, &namespace, &name, now, true, &mut touched);
+            }
+            Observation::Vanished {
+                kind,
+                namespace,
+                name,
+            } => {
+                self.remove(kind, &namespace, &name, now, false, &mut touched);
+            }
+            Observation::Listed { kind, namespace } => {
+                self.unreadable.remove(&kind);
+                if self.listed.entry(kind).or_default().insert(namespace) {
+                    touched.push(Key::of_kind(kind));
+                }
+            }
+            Observation::Unreadable { kind, because } => {
+                if self.unreadable.insert(kind, because).is_none() {
+                    touched.push(Key::of_kind(kind));
+                }
+            }
+            Observation::Log(log) => {
+                touched.push(Key::logs_of(&log.namespace, &log.pod));
+                let pod = self
+                    .logs
+                    .entry((log.namespace.clone(), log.pod.clone()))
+                    .or_default();
+                pod.insert((log.container.clone(), log.run), Ok(log));
+            }
+            Observation::LogUnavailable {
+                namespace,
+                pod,
+                container,
+                run,
+                because,
+            } => {
+                touched.push(Key::logs_of(&namespace, &pod));
+                let pod = self.logs.entry((namespace, pod)).or_default();
+                // A log that could be had once is worth more than none.
+                pod.entry((container, run)).or_insert(Err(because));
+            }
+            Observation::NodeStats { node, stats } => {
+                touched.push(Key::stats_of(&node));
+                self.stats.insert(node, (now, stats));
+            }
+            Observation::CpuPeriods { node, periods } => {
+                touched.push(Key::stats_of(&node));
+                let samples = self.periods.entry(node).or_default();
+                samples.retain(|(at, _)| now.duration_since(*at) < MEMORY_OF_THE_GONE);
+                samples.push((now, periods));
+            }
+        }
+        touched
+    }
+
+    /// Forgets what is too long gone, and gives the keys of what that changes.
+    pub(crate) fn forget(&mut self, now: Timestamp) -> Vec<Key> {
+        let mut touched = Vec::new();
+        if self.forget_at.is_none_or(|at| now < at) {
+            return touched;
+        }
+        self.gone.retain(|namespace, pods| {
+            let before = pods.len();
+            pods.retain(|_, gone| now.duration_since(gone.at) < MEMORY_OF_THE_GONE);
+            if pods.len() != before {
+                touched.push(Key::gone_in(namespace));
+            }
+            !pods.is_empty()
+        });
+        self.changed
+            .retain(|_, at| now.duration_since(*at) < MEMORY_OF_THE_GONE);
+        let gone = self
+            .gone
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(|gone| gone.at);
+        let oldest = gone.chain(self.changed.values().copied()).min();
+        self.forget_at = oldest.and_then(|at| at.checked_add(MEMORY_OF_THE_GONE).ok());
+        touched
+    }
+
+    fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Vec<Key>) {
+        let kind = object.kind();
+        if let Object::Pod(pod) = &mut object {
+            self.share_spec(pod);
+        }
+        let meta = object.meta();
+        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
+        let old = self.get_object(kind, &namespace, &name);
+        if old == Some(&object) {
+            return;
+        }
+        if let Some(old) = old {
+            let replaced = old.meta().uid != object.meta().uid;
+            if replaced {
+                // Deleted and created again under the same name, and the watch missed it.
+                self.remove(kind, &namespace, &name, now, false, touched);
+            } else if matters_lately(old, &object) {
+                self.changed
+                    .insert((kind, namespace.clone(), name.clone()), now);
+                self.remember_until(now);
+            }
+        }
+        if let Some(old) = self.get_object(kind, &namespace, &name) {
+            let keys = index_keys(old);
+            touched.extend(keys);
+            self.unindex(kind, &namespace, &name);
+        }
+        touched.push(Key::object(kind, &namespace, &name));
+        touched.push(Key::in_namespace(kind, &namespace));
+        touched.push(Key::of_kind(kind));
+        touched.extend(index_keys(&object));
+        self.index(&object);
+        self.objects
+            .entry(kind)
+            .or_default()
+            .entry(namespace)
+            .or_default()
+            .insert(name, object);
+    }
+
+    fn remove(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        now: Timestamp,
+        deleted: bool,
+        touched: &mut Vec<Key>,
+    ) {
+        self.unindex(kind, namespace, name);
+        let object = self
+            .objects
+            .get_mut(&kind)
+            .and_then(|namespaces| namespaces.get_mut(namespace))
+            .and_then(|names| names.remove(name));
+        let Some(object) = object else { return };
+        touched.push(Key::object(kind, namespace, name));
+        touched.push(Key::in_namespace(kind, namespace));
+        touched.push(Key::of_kind(kind));
+        touched.extend(index_keys(&object));
+        if let Object::Pod(pod) = object {
+            touched.push(Key::gone_in(namespace));
+            self.logs.remove(&(namespace.to_owned(), name.to_owned()));
+            let uid = pod.uid.clone();
+            self.remember_until(now);
+            self.gone.entry(namespace.to_owned()).or_default().insert(
+                uid,
+                Gone {
+                    pod: *pod,
+                    at: now,
+                    deleted,
+                },
+            );
+        }
+    }
+
+    fn remember_until(&mut self, now: Timestamp) {
+        if self.forget_at.is_none() {
+            self.forget_at = now.checked_add(MEMORY_OF_THE_GONE).ok();
+        }
+    }
+
+    /// Lets the pods of one controller share one specification.
+    fn share_spec(&mut self, pod: &mut Pod) {
+        let Some(controller) = &pod.controller else {
+            return;
+        };
+        match self.shared_specs.entry(controller.uid.clone()) {
+            std::collections::hash_map::Entry::Occupied(mut shared) => {
+                if **shared.get() == *pod.spec {
+                    pod.spec = shared.get().clone();
+                } else {
+                    shared.insert(pod.spec.clone());
+                }
+            }
+            std::collections::hash_map::Entry::Vacant(none) => {
+                none.insert(pod.spec.clone());
+            }
+        }
+    }
+
+    fn index(&mut self, object: &Object) {
+        match object {
+            Object::Pod(pod) => {
+                let id = (pod.namespace.clone(), pod.name.clone());
+                if let Some(node) = &pod.node {
+                    self.pods_on
+                        .entry(node.clone())
+                        .or_default()
+                        .insert(id.clone());
+                }
+                if let Some(controller) = &pod.controller {
+                    self.pods_of
+                        .entry(controller.uid.clone())
+                        .or_default()
+                        .insert(id);
+                }
+            }
+            Object::Event(event) => {
+                let meta = object.meta();
+                let id = (meta.namespace.to_owned(), meta.name.to_owned());
+                self.events_about
+                    .entry(key_of_event(event))
+                    .or_default()
+                    .insert(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn unindex(&mut self, kind: Kind, namespace: &str, name: &str) {
+        let Some(object) = self.get_object(kind, namespace, name) else {
+            return;
+        };
+        let id = (namespace.to_owned(), name.to_owned());
+        match object {
+            Object::Pod(pod) => {
+                let (node, controller) = (pod.node.clone(), pod.controller.clone());
+                if let Some(node) = node {
+                    drop_from(self.pods_on.entry(node), &id);
+                }
+                if let Some(controller) = controller {
+                    drop_from(self.pods_of.entry(controller.uid), &id);
+                }
+            }
+            Object::Event(event) => {
+                let key = key_of_event(event);
+                if let Some(ids) = self.events_about.get_mut(&key) {
+                    ids.remove(&id);
+                    if ids.is_empty() {
+                        self.events_about.remove(&key);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn get_object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
+        self.objects.get(&kind)?.get(namespace)?.get(name)
+    }
+
+    pub(crate) fn get<T: Resource>(&self, namespace: &str, name: &str) -> Option<&T> {
+        self.get_object(T::KIND, namespace, name).and_then(T::of)
+    }
+
+    pub(crate) fn in_namespace<'a, T: Resource>(
+        &'a self,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let objects = self
+            .objects
+            .get(&T::KIND)
+            .and_then(|kind| kind.get(namespace));
+        objects
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(T::of)
+    }
+
+    pub(crate) fn all<'a, T: Resource>(&'a self) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let namespaces = self
+            .objects
+            .get(&T::KIND)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        namespaces.flat_map(BTreeMap::values).filter_map(T::of)
+    }
+
+    pub(crate) fn ids(&self, kind: Kind) -> impl Iterator<Item = Id> {
+        self.objects
+            .get(&kind)
+            .into_iter()
+            .flatten()
+            .flat_map(move |(namespace, names)| {
+                names
+                    .keys()
+                    .map(move |name| (kind, namespace.clone(), name.clone()))
+            })
+    }
+
+    /// Whether an absence of this kind means something in this namespace.
+    pub(crate) fn is_listed(&self, kind: Kind, namespace: &str) -> bool {
+        self.listed.get(&kind).is_some_and(|scopes| {
+            scopes.contains(&None) || scopes.contains(&Some(namespace.to_owned()))
+        })
+    }
+
+    /// Whether the kind was listed in all namespaces.
+    pub(crate) fn is_listed_everywhere(&self, kind: Kind) -> bool {
+        self.listed
+            .get(&kind)
+            .is_some_and(|scopes| scopes.contains(&None))
+    }
+
+    /// Whether the kind was listed at all, be it in one namespace.
+    pub(crate) fn is_listed_anywhere(&self, kind: Kind) -> bool {
+        self.listed
+            .get(&kind)
+            .is_some_and(|scopes| !scopes.is_empty())
+    }
+
+    pub(crate) fn why_unreadable(&self, kind: Kind) -> Option<&str> {
+        self.unreadable.get(&kind).map(String::as_str)
+    }
+
+    pub(crate) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let ids = self.pods_on.get(node).into_iter().flatten();
+        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+    }
+
+    pub(crate) fn pods_of<'a>(
+        &'a self,
+        controller_uid: &str,
+    ) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let ids = self.pods_of.get(controller_uid).into_iter().flatten();
+        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+    }
+
+    pub(crate) fn events_about<'a>(
+        &'a self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Event> + use<'a> {
+        let ids = self
+            .events_about
+            .get(&Key::events_about(kind, namespace, name));
+        ids.into_iter()
+            .flatten()
+            .filter_map(|(namespace, name)| self.get(namespace, name))
+    }
+
+    pub(crate) fn gone_in<'a>(
+        &'a self,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'a Gone> + use<'a> {
+        self.gone
+            .get(namespace)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn changed(&self, kind: Kind, namespace: &str, name: &str) -> Option<Timestamp> {
+        self.changed
+            .get(&(kind, namespace.to_owned(), name.to_owned()))
+            .copied()
+    }
+
+    pub(crate) fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        run: Run,
+    ) -> Option<&FetchedLog> {
+        let pod = self.logs.get(&(namespace.to_owned(), pod.to_owned()))?;
+        pod.get(&(container.to_owned(), run))
+    }
+
+    pub(crate) fn stats(&self, node: &str) -> Option<&(Timestamp, NodeStats)> {
+        self.stats.get(node)
+    }
+
+    pub(crate) fn has_stats(&self) -> bool {
+        !self.stats.is_empty()
+    }
+
+    pub(crate) fn cpu_periods(&self, node: &str) -> &[(Timestamp, PeriodsByContainer)] {
+        self.periods.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn has_cpu_periods(&self) -> bool {
+        !self.periods.is_empty()
+    }
+}
+
+fn drop_from(entry: Entry<'_, String, BTreeSet<(String, String)>>, id: &(String, String)) {
+    if let Entry::Occupied(mut ids) = entry {
+        ids.get_mut().remove(id);
+        if ids.get().is_empty() {
+            ids.remove();
+        }
+    }
+}
+
+fn key_of_event(event: &Event) -> Key {
+    Key::events_about(&event.about.kind, &event.about.namespace, &event.about.name)
+}
+
+/// The keys of the indexes that the object stands in.
+fn index_keys(object: &Object) -> Vec<Key> {
+    match object {
+        Object::Pod(pod) => {
+            let node = pod.node.as_deref().map(Key::pods_on);
+            let controller = pod
+                .controller
+                .as_ref()
+                .map(|owner| Key::pods_of(&owner.uid));
+            node.into_iter().chain(controller).collect()
+        }
+        Object::Event(event) => vec![key_of_event(event)],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the difference is one that can break what runs: "what changed before it broke".
+fn matters_lately(old: &Object, new: &Object) -> bool {
+    match (old, new) {
+        (Object::ConfigMap(old), Object::ConfigMap(new)) => {
+            (&old.data, &old.binary_data) != (&new.data, &new.binary_data)
+        }
+        (Object::Secret(_), Object::Secret(_)) => true,
+        (Object::NetworkPolicy(old), Object::NetworkPolicy(new)) => old.spec != new.spec,
+        (Object::CalicoPolicy(old), Object::CalicoPolicy(new)) => old.spec != new.spec,
+        (Object::GlobalCalicoPolicy(old), Object::GlobalCalicoPolicy(new)) => old.spec != new.spec,
+        (Object::Deployment(old), Object::Deployment(new)) => old.spec != new.spec,
+        (Object::StatefulSet(old), Object::StatefulSet(new)) => old.spec != new.spec,
+        (Object::DaemonSet(old), Object::DaemonSet(new)) => old.spec != new.spec,
+        (Object::Service(old), Object::Service(new)) => old.spec != new.spec,
+        _ => false,
+    }
+}

@@ -1,0 +1,336 @@
+//! How rules look at the cluster: every look is remembered, so that a judgement is made again when
+//! what it looked at changes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use crate::facts::{Event, Log, Pod, Run};
+use crate::memory::{Gone, Key, Memory};
+use crate::object::{Kind, Resource};
+use crate::observation::{NodeStats, PeriodsByContainer};
+use crate::verdict::{Culprit, Reference};
+
+/// The answer to a look for one object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lookup<'a, T> {
+    /// It is there.
+    Found(&'a T),
+    /// It is not there: all objects of its kind are known.
+    Absent,
+    /// It was not seen, and that means nothing: its kind was not listed.
+    Unknown,
+}
+
+impl<'a, T> Lookup<'a, T> {
+    /// The object, if it is there.
+    pub fn found(self) -> Option<&'a T> {
+        match self {
+            Lookup::Found(object) => Some(object),
+            Lookup::Absent | Lookup::Unknown => None,
+        }
+    }
+
+    /// Whether it is known not to be there.
+    pub fn is_absent(self) -> bool {
+        matches!(self, Lookup::Absent)
+    }
+}
+
+/// What suffers when a pod does: the outermost of its owners that users write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// The workload; the pod itself where nothing of a known kind owns it.
+    pub reference: Reference,
+    /// The path of the pod's template in it, with a dot at the end; empty for a pod.
+    template: &'static str,
+    /// An owner of another kind, such as an operator's own object.
+    pub managed_by: Option<Reference>,
+}
+
+impl Workload {
+    /// The path, from the workload's root, of what has this path from a pod's root.
+    pub fn field(&self, path_in_pod: &str) -> String {
+        format!("{}{path_in_pod}", self.template)
+    }
+
+    /// The workload as the culprit, with the field that has this path from a pod's root.
+    pub fn culprit(&self, path_in_pod: &str) -> Culprit {
+        self.reference.clone().field(self.field(path_in_pod))
+    }
+}
+
+/// A look at the cluster, at one moment, for one judgement.
+pub struct View<'a> {
+    memory: &'a Memory,
+    now: Timestamp,
+    read: RefCell<BTreeSet<Key>>,
+    deadline: Cell<Option<Timestamp>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(memory: &'a Memory, now: Timestamp) -> Self {
+        Self {
+            memory,
+            now,
+            read: RefCell::default(),
+            deadline: Cell::new(None),
+        }
+    }
+
+    /// What was looked at, and when the judgement must be made again though nothing changes.
+    pub(crate) fn into_read(self) -> (BTreeSet<Key>, Option<Timestamp>) {
+        (self.read.into_inner(), self.deadline.get())
+    }
+
+    fn note(&self, key: Key) {
+        self.read.borrow_mut().insert(key);
+    }
+
+    /// The present time. A rule that compares it with another time must use [`View::ripe`] or
+    /// [`View::within`], which see to it that the judgement is made again in time.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether this much time has passed since then. If not, the judgement is made again when it
+    /// has.
+    pub fn ripe(&self, since: Timestamp, patience: SignedDuration) -> bool {
+        let Ok(due) = since.checked_add(patience) else {
+            return false;
+        };
+        if due > self.now {
+            let earlier = self.deadline.get().is_none_or(|deadline| due < deadline);
+            if earlier {
+                self.deadline.set(Some(due));
+            }
+        }
+        due <= self.now
+    }
+
+    /// Whether less than this time has passed since then. The judgement is made again when it no
+    /// longer holds.
+    pub fn within(&self, since: Timestamp, span: SignedDuration) -> bool {
+        !self.ripe(since, span)
+    }
+
+    /// Looks for one object; the namespace is empty for objects of the whole cluster.
+    pub fn get<T: Resource>(&self, namespace: &str, name: &str) -> Lookup<'a, T> {
+        self.note(Key::object(T::KIND, namespace, name));
+        match self.memory.get(namespace, name) {
+            Some(object) => Lookup::Found(object),
+            None if self.is_listed(T::KIND, namespace) => Lookup::Absent,
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// The objects of a namespace; empty for objects of the whole cluster.
+    pub fn in_namespace<T: Resource>(
+        &self,
+        namespace: &str,
+    ) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        self.note(Key::in_namespace(T::KIND, namespace));
+        self.memory.in_namespace(namespace)
+    }
+
+    /// All objects of a kind. Not for pods and events, of which there are too many: each change of
+    /// any of them would call for a new judgement.
+    pub fn all<T: Resource>(&self) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        debug_assert!(!matches!(T::KIND, Kind::Pod | Kind::Event));
+        self.note(Key::of_kind(T::KIND));
+        self.memory.all()
+    }
+
+    /// Whether an absence of this kind means something in this namespace.
+    pub fn is_listed(&self, kind: Kind, namespace: &str) -> bool {
+        self.memory.is_listed(kind, namespace)
+    }
+
+    /// Whether the kind was listed in all namespaces.
+    pub fn is_listed_everywhere(&self, kind: Kind) -> bool {
+        self.memory.is_listed_everywhere(kind)
+    }
+
+    /// The pods bound to a node.
+    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.note(Key::pods_on(node));
+        self.memory.pods_on(node)
+    }
+
+    /// The pods that an owner controls, such as a ReplicaSet: those of a Deployment are its
+    /// ReplicaSets' pods, see [`View::pods_of_workload`].
+    pub fn pods_of(&self, controller_uid: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.note(Key::pods_of(controller_uid));
+        self.memory.pods_of(controller_uid)
+    }
+
+    /// The pods of a workload, through the ReplicaSets or Jobs between.
+    pub fn pods_of_workload(&self, workload: &Reference) -> Vec<&'a Pod> {
+        let namespace = workload.namespace.as_deref().unwrap_or_default();
+        self.in_namespace::<Pod>(namespace)
+            .filter(|pod| self.workload(pod).reference == *workload)
+            .collect()
+    }
+
+    /// The events that tell of an object: of this very one, where it has a unique id.
+    pub fn events_about(
+        &self,
+        object: &Reference,
+        uid: &str,
+    ) -> impl Iterator<Item = &'a Event> + use<'a> {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.note(Key::events_about(&object.kind, namespace, &object.name));
+        let uid = uid.to_owned();
+        self.memory
+            .events_about(&object.kind, namespace, &object.name)
+            // A node's events give its name in place of its unique id.
+            .filter(move |event| {
+                let about = &event.about;
+                uid.is_empty()
+                    || about.uid.is_empty()
+                    || about.uid == uid
+                    || about.uid == about.name
+            })
+    }
+
+    /// The events that tell of a pod.
+    pub fn events_of(&self, pod: &Pod) -> impl Iterator<Item = &'a Event> + use<'a> {
+        self.events_about(&pod.reference(), &pod.uid)
+    }
+
+    /// The latest event of a pod with one of these reasons.
+    pub fn latest_event(&self, pod: &Pod, reasons: &[&str]) -> Option<&'a Event> {
+        self.events_of(pod)
+            .filter(|event| reasons.contains(&event.reason.as_str()))
+            .max_by_key(|event| event.last)
+    }
+
+    /// The pods of a namespace that went within the last ten minutes.
+    pub fn gone_in(&self, namespace: &str) -> impl Iterator<Item = &'a Gone> + use<'a> {
+        self.note(Key::gone_in(namespace));
+        self.memory.gone_in(namespace)
+    }
+
+    /// When an object was last seen to change in what can break others, within ten minutes.
+    pub fn changed(&self, kind: Kind, namespace: &str, name: &str) -> Option<Timestamp> {
+        self.note(Key::object(kind, namespace, name));
+        self.memory.changed(kind, namespace, name)
+    }
+
+    /// What a container printed, as it was fetched for this run.
+    pub fn log(&self, pod: &Pod, container: &str, run: Run) -> Option<&'a Log> {
+        self.note(Key::logs_of(&pod.namespace, &pod.name));
+        let log = self
+            .memory
+            .log(&pod.namespace, &pod.name, container, run)?
+            .as_ref()
+            .ok()?;
+        log.uid
+            .as_ref()
+            .is_none_or(|uid| *uid == pod.uid)
+            .then_some(log)
+    }
+
+    /// Why the log of a container's run cannot be had, if it was tried in vain.
+    pub fn log_unavailable(&self, pod: &Pod, container: &str, run: Run) -> Option<&'a str> {
+        self.note(Key::logs_of(&pod.namespace, &pod.name));
+        let log = self.memory.log(&pod.namespace, &pod.name, container, run)?;
+        log.as_ref().err().map(String::as_str)
+    }
+
+    /// What a node's kubelet measured last, and when.
+    pub fn stats(&self, node: &str) -> Option<&'a (Timestamp, NodeStats)> {
+        self.note(Key::stats_of(node));
+        self.memory.stats(node)
+    }
+
+    /// What a node's kubelet counted of CPU periods within the last ten minutes, the oldest first;
+    /// by namespace, pod and container.
+    pub fn cpu_periods(&self, node: &str) -> &'a [(Timestamp, PeriodsByContainer)] {
+        self.note(Key::stats_of(node));
+        self.memory.cpu_periods(node)
+    }
+
+    /// What suffers when this pod does.
+    pub fn workload(&self, pod: &Pod) -> Workload {
+        let itself = || Workload {
+            reference: pod.reference(),
+            template: "",
+            managed_by: None,
+        };
+        let Some(owner) = &pod.controller else {
+            return itself();
+        };
+        let here = |kind: &str, name: &str| Reference::namespaced(kind, &pod.namespace, name);
+        let with = |reference: Reference, template| Workload {
+            reference,
+            template,
+            managed_by: None,
+        };
+        let outer = |metadata: &ObjectMeta, inner: Workload| match controller(metadata) {
+            Some(outer) => Workload {
+                managed_by: Some(here(&outer.kind, &outer.name)),
+                ..inner
+            },
+            None => inner,
+        };
+        match owner.kind.as_str() {
+            "ReplicaSet" => {
+                let inner = with(here("ReplicaSet", &owner.name), "spec.template.");
+                match self.get::<ReplicaSet>(&pod.namespace, &owner.name) {
+                    Lookup::Found(set) => match controller(&set.metadata) {
+                        Some(outer) if outer.kind == "Deployment" => {
+                            with(here("Deployment", &outer.name), "spec.template.")
+                        }
+                        _ => outer(&set.metadata, inner),
+                    },
+                    // Not known: a Deployment's controller names its ReplicaSets after the hash
+                    // that it also labels their pods with.
+                    Lookup::Absent | Lookup::Unknown => {
+                        let hash = pod.labels.get("pod-template-hash");
+                        let name = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str()));
+                        match name.and_then(|name| name.strip_suffix('-')) {
+                            Some(name) => with(here("Deployment", name), "spec.template."),
+                            None => inner,
+                        }
+                    }
+                }
+            }
+            "Job" => {
+                let inner = with(here("Job", &owner.name), "spec.template.");
+                match self.get::<Job>(&pod.namespace, &owner.name) {
+                    Lookup::Found(job) => match controller(&job.metadata) {
+                        Some(outer) if outer.kind == "CronJob" => with(
+                            here("CronJob", &outer.name),
+                            "spec.jobTemplate.spec.template.",
+                        ),
+                        _ => outer(&job.metadata, inner),
+                    },
+                    Lookup::Absent | Lookup::Unknown => inner,
+                }
+            }
+            "StatefulSet" | "DaemonSet" | "ReplicationController" => {
+                with(here(&owner.kind, &owner.name), "spec.template.")
+            }
+            // A mirror pod of a file on the node.
+            "Node" => itself(),
+            _ => Workload {
+                managed_by: Some(here(&owner.kind, &owner.name)),
+                ..itself()
+            },
+        }
+    }
+}
+
+/// The owner that controls an object.
+pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
+}
