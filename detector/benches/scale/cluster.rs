@@ -23,12 +23,27 @@ fn ago(seconds: i64) -> String {
 }
 
 /// Everything that is seen of a cluster of this size, one object at a time.
+#[allow(dead_code, reason = "the bench uses it, the tests do not")]
 pub fn observations(nodes: usize, pods: usize) -> impl Iterator<Item = Seen> {
     let deployments = pods / REPLICAS;
     (0..nodes)
         .map(|index| Seen::Object(node(index)))
         .chain((0..deployments.div_ceil(DEPLOYMENTS)).flat_map(namespace))
         .chain((0..deployments).flat_map(move |index| deployment(index, nodes)))
+}
+
+/// A small cluster in which each way of failing occurs once, and nothing else.
+#[allow(dead_code, reason = "the tests use it, the bench does not")]
+pub fn every_way() -> impl Iterator<Item = Seen> {
+    const NODES: usize = 6;
+    let failing = (0..WAYS).map(|way| way * 20);
+    let namespaces = (0..WAYS * 20)
+        .step_by(DEPLOYMENTS)
+        .map(|first| first / DEPLOYMENTS);
+    (0..NODES)
+        .map(|index| Seen::Object(node(index)))
+        .chain(namespaces.flat_map(namespace))
+        .chain(failing.flat_map(|index| deployment(index, NODES)))
 }
 
 fn node(index: usize) -> Value {

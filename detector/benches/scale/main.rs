@@ -4,7 +4,6 @@
 //! docs/performance.md.
 
 #![expect(clippy::print_stdout, reason = "the figures are its result")]
-#![expect(missing_docs, reason = "a benchmark")]
 
 mod cluster;
 

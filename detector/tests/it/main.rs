@@ -1,0 +1,3 @@
+//! What the detector says of states of clusters, by area.
+
+mod properties;
