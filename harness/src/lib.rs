@@ -1,2 +1,11 @@
 //! Injects every documented Kubernetes failure into a cluster and proves that a detector names the
 //! cause, in time.
+//!
+//! - [`backend`]: the clusters that scenarios run on
+//! - [`state`], [`journal`], [`claims`]: what outlives a process, and what several of them share
+
+pub mod backend;
+pub mod claims;
+pub mod journal;
+pub mod progress;
+pub mod state;
