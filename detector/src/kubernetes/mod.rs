@@ -1,4 +1,6 @@
 //! What Kubernetes computes, computed again: so that a verdict rests on the state of objects and
 //! not on the wording of a message.
 
+pub mod quantity;
 pub mod references;
+pub mod selector;
