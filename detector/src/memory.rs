@@ -92,7 +92,7 @@ pub struct Memory {
     unreadable: BTreeMap<Kind, String>,
     pods_on: BTreeMap<String, BTreeSet<(String, String)>>,
     pods_of: BTreeMap<String, BTreeSet<(String, String)>>,
-    events_about: HashMap<Key, BTreeSet<(String, String)>>,
+    events_about: HashMap<Key, Vec<(String, String)>>,
     shared_specs: HashMap<String, Arc<PodSpec>>,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
     changed: BTreeMap<Id, Timestamp>,
@@ -318,10 +318,10 @@ impl Memory {
             Object::Event(event) => {
                 let meta = object.meta();
                 let id = (meta.namespace.to_owned(), meta.name.to_owned());
-                self.events_about
-                    .entry(key_of_event(event))
-                    .or_default()
-                    .insert(id);
+                let ids = self.events_about.entry(key_of_event(event)).or_default();
+                if let Err(place) = ids.binary_search(&id) {
+                    ids.insert(place, id);
+                }
             }
             _ => {}
         }
@@ -345,7 +345,7 @@ impl Memory {
             Object::Event(event) => {
                 let key = key_of_event(event);
                 if let Some(ids) = self.events_about.get_mut(&key) {
-                    ids.remove(&id);
+                    ids.retain(|kept| *kept != id);
                     if ids.is_empty() {
                         self.events_about.remove(&key);
                     }
