@@ -84,6 +84,22 @@ pub struct Gone {
 /// A container's log, or why it cannot be had.
 pub(crate) type FetchedLog = Result<Log, String>;
 
+/// What the latest pod of a controller has, for its siblings to share.
+#[derive(Debug)]
+struct Shared {
+    spec: Arc<PodSpec>,
+    labels: Arc<BTreeMap<String, String>>,
+    annotations: Arc<BTreeMap<String, String>>,
+}
+
+fn share<T: PartialEq>(own: &mut Arc<T>, shared: &mut Arc<T>) {
+    if **own == **shared {
+        *own = shared.clone();
+    } else {
+        *shared = own.clone();
+    }
+}
+
 /// Everything that was observed.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -93,7 +109,7 @@ pub struct Memory {
     pods_on: BTreeMap<String, BTreeSet<(String, String)>>,
     pods_of: BTreeMap<String, BTreeSet<(String, String)>>,
     events_about: HashMap<Key, Vec<(String, String)>>,
-    shared_specs: HashMap<String, Arc<PodSpec>>,
+    shared: HashMap<String, Shared>,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
     changed: BTreeMap<Id, Timestamp>,
     /// When the oldest of `gone` and `changed` is to be forgotten.
@@ -200,7 +216,7 @@ impl Memory {
     fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Vec<Key>) {
         let kind = object.kind();
         if let Object::Pod(pod) = &mut object {
-            self.share_spec(pod);
+            self.share(pod);
         }
         let meta = object.meta();
         let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
@@ -279,23 +295,22 @@ impl Memory {
         }
     }
 
-    /// Lets the pods of one controller share one specification.
-    fn share_spec(&mut self, pod: &mut Pod) {
+    /// Lets the pods of one controller share what they have in common.
+    fn share(&mut self, pod: &mut Pod) {
         let Some(controller) = &pod.controller else {
             return;
         };
-        match self.shared_specs.entry(controller.uid.clone()) {
-            std::collections::hash_map::Entry::Occupied(mut shared) => {
-                if **shared.get() == *pod.spec {
-                    pod.spec = shared.get().clone();
-                } else {
-                    shared.insert(pod.spec.clone());
-                }
-            }
-            std::collections::hash_map::Entry::Vacant(none) => {
-                none.insert(pod.spec.clone());
-            }
-        }
+        let shared = self
+            .shared
+            .entry(controller.uid.clone())
+            .or_insert_with(|| Shared {
+                spec: pod.spec.clone(),
+                labels: pod.labels.clone(),
+                annotations: pod.annotations.clone(),
+            });
+        share(&mut pod.spec, &mut shared.spec);
+        share(&mut pod.labels, &mut shared.labels);
+        share(&mut pod.annotations, &mut shared.annotations);
     }
 
     fn index(&mut self, object: &Object) {

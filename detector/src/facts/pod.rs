@@ -3,16 +3,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    self as core, ContainerState, ContainerStateTerminated, ContainerStatus, PodCondition, PodSpec,
-    PodStatus,
+    self as core, ContainerState, ContainerStateTerminated, PodCondition, PodIP, PodSpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::Value;
 
 use crate::object::{Described, Meta};
 use crate::verdict::{Evidence, Reference};
 
-/// A pod: its specification shared with its siblings, the rest its own.
+/// A pod: its specification, labels and annotations shared with its siblings, the rest its own.
 ///
 /// The node's name is taken out of the specification, and the token volume's random name made
 /// plain, so that the pods of one template have equal specifications.
@@ -30,9 +29,9 @@ pub struct Pod {
     /// When its deletion was asked for.
     pub deleting: Option<Timestamp>,
     /// The labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// The annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<BTreeMap<String, String>>,
     /// The owner that controls it.
     pub controller: Option<OwnerReference>,
     /// The node it is bound to, or that its specification named.
@@ -77,13 +76,92 @@ impl From<core::Pod> for Pod {
             resource_version: metadata.resource_version.unwrap_or_default(),
             created: metadata.creation_timestamp.map(|time| time.0),
             deleting: metadata.deletion_timestamp.map(|time| time.0),
-            labels: metadata.labels.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default(),
+            labels: Arc::new(metadata.labels.unwrap_or_default()),
+            annotations: Arc::new(metadata.annotations.unwrap_or_default()),
             controller: (metadata.owner_references.into_iter().flatten())
                 .find(|owner| owner.controller == Some(true)),
             node,
             spec: Arc::new(spec),
-            status: status.unwrap_or_default(),
+            status: status.map(PodStatus::from).unwrap_or_default(),
+        }
+    }
+}
+
+/// A pod's status as Kubernetes declares it, less what no rule reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "Kubernetes documents its fields")]
+pub struct PodStatus {
+    pub phase: Option<String>,
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    pub conditions: Option<Vec<PodCondition>>,
+    pub container_statuses: Option<Vec<ContainerStatus>>,
+    pub init_container_statuses: Option<Vec<ContainerStatus>>,
+    pub nominated_node_name: Option<String>,
+    pub host_ip: Option<String>,
+    pub pod_ip: Option<String>,
+    pub pod_ips: Option<Vec<PodIP>>,
+    pub qos_class: Option<String>,
+    pub start_time: Option<Time>,
+}
+
+/// A container's status as Kubernetes declares it, less what no rule reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "Kubernetes documents its fields")]
+pub struct ContainerStatus {
+    pub name: String,
+    pub ready: bool,
+    pub started: Option<bool>,
+    pub restart_count: i32,
+    pub container_id: Option<String>,
+    pub state: Option<ContainerState>,
+    /// Most containers never ended: none where Kubernetes has an empty state.
+    pub last_state: Option<Box<ContainerState>>,
+}
+
+impl From<core::PodStatus> for PodStatus {
+    fn from(status: core::PodStatus) -> Self {
+        let containers = |statuses: Option<Vec<core::ContainerStatus>>| {
+            statuses.map(|statuses| {
+                let mut lean: Vec<_> = statuses.into_iter().map(ContainerStatus::from).collect();
+                lean.shrink_to_fit();
+                lean
+            })
+        };
+        Self {
+            phase: status.phase,
+            reason: status.reason,
+            message: status.message,
+            conditions: status.conditions.map(|mut conditions| {
+                conditions.shrink_to_fit();
+                conditions
+            }),
+            container_statuses: containers(status.container_statuses),
+            init_container_statuses: containers(status.init_container_statuses),
+            nominated_node_name: status.nominated_node_name,
+            host_ip: status.host_ip,
+            // The one address of most pods is `pod_ip`.
+            pod_ips: status.pod_ips.filter(|addresses| addresses.len() > 1),
+            pod_ip: status.pod_ip,
+            qos_class: status.qos_class,
+            start_time: status.start_time,
+        }
+    }
+}
+
+impl From<core::ContainerStatus> for ContainerStatus {
+    fn from(status: core::ContainerStatus) -> Self {
+        Self {
+            name: status.name,
+            ready: status.ready,
+            started: status.started,
+            restart_count: status.restart_count,
+            container_id: status.container_id,
+            state: status.state,
+            last_state: status
+                .last_state
+                .filter(|state| *state != ContainerState::default())
+                .map(Box::new),
         }
     }
 }
