@@ -9,3 +9,8 @@ pub mod claims;
 pub mod journal;
 pub mod progress;
 pub mod state;
+
+#[cfg(test)]
+mod generated;
+pub mod scenario;
+pub mod yaml;

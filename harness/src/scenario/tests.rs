@@ -1,0 +1,261 @@
+//! What is accepted, what is refused, and how a refusal looks.
+
+use super::*;
+
+const SCENARIO: &str = r#"apiVersion: crashbook.dev/v1
+kind: Scenario
+name: missing
+title: A ConfigMap is missing
+source: "Guide: Preparation"
+needs: { node: small }
+baseline: [app.yaml]
+inject:
+  - scale: { object: Deployment/web, replicas: 2 }
+  - node: { stop: { pool: small, unit: kubelet } }
+symptom:
+  - container: { pods: app=web, waiting: { reason: CreateContainerConfigError } }
+  - deleted: Pod/web-*
+expect:
+  - class: config-map-missing
+    subject: Deployment/web
+    culprit: { kind: Node, name: "{{ node.small.name }}" }
+    detail: { port: 3100 }
+    within: 1m30s
+fix:
+  - delete: ConfigMap/key-cm
+recovered:
+  - available: Deployment/web
+limits: { symptom: 2m }
+lesson:
+  briefing: "In {{ namespace }}, nothing works."
+  hints: [look]
+  debrief: done
+"#;
+
+const MANIFEST: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  template:
+    spec:
+      containers:
+      - image: nginx:1.28
+        resources: { requests: { memory: '{{ node.small.allocatable.memory | times(by=0.5) }}' } }
+";
+
+fn scenario(spec: &str, manifest: &str) -> Result<Scenario, Problems> {
+    let files = [(SPEC, spec), ("app.yaml", manifest)];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    Scenario::new(Path::new("scenarios/missing"), files.into())
+}
+
+fn render(spec: &str, manifest: &str) -> Result<Rendered, Problems> {
+    scenario(spec, manifest)?.render(&Context::example(["small"], []))
+}
+
+/// Refused, with exactly this text.
+fn refused(spec: &str, manifest: &str, expected: &str) {
+    let problems = render(spec, manifest).expect_err("a mistake");
+    assert_eq!(problems.to_string(), expected.trim_start());
+}
+
+fn changed(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn a_scenario_is_read_and_rendered() {
+    let rendered = render(SCENARIO, MANIFEST).expect("a sound scenario");
+    assert_eq!(rendered.spec.expect[0].culprit.name.0, "worker-small");
+    assert_eq!(rendered.spec.expect[0].within.as_secs(), 90);
+    assert_eq!(rendered.spec.limits.symptom.as_secs(), 120);
+    assert_eq!(rendered.spec.limits.baseline.as_secs(), 60);
+    assert_eq!(
+        rendered.spec.lesson.briefing,
+        "In crashbook-example, nothing works."
+    );
+    let object = rendered.baseline().next().expect("an object");
+    let container = &object["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["resources"]["requests"]["memory"], "3840Mi");
+    assert_eq!(
+        rendered.images().into_iter().collect::<Vec<_>>(),
+        ["nginx:1.28"]
+    );
+}
+
+#[test]
+fn an_unknown_field_is_refused() {
+    refused(
+        &changed(SCENARIO, "title:", "titel:"),
+        MANIFEST,
+        "
+error: unknown field `titel`, expected one of apiVersion, kind, name, title, source, needs, services, baseline, healthy, inject, symptom, expect, fix, recovered, limits, lesson
+ --> scenarios/missing/scenario.yaml:4:1
+  |
+4 | titel: A ConfigMap is missing
+  | ^",
+    );
+}
+
+#[test]
+fn an_unknown_verb_is_refused() {
+    refused(
+        &changed(SCENARIO, "- delete: ConfigMap/key-cm", "- remove: ConfigMap/key-cm"),
+        MANIFEST,
+        "
+error: unknown variant `remove`, expected one of apply, create, delete, patch, scale, restart, cordon, uncordon, taint, untaint, drain, evict, node, service, wait
+  --> scenarios/missing/scenario.yaml:21:5
+   |
+21 |   - remove: ConfigMap/key-cm
+   |     ^",
+    );
+}
+
+#[test]
+fn a_wrong_type_is_refused() {
+    refused(
+        &changed(SCENARIO, "replicas: 2", "replicas: many"),
+        MANIFEST,
+        "
+error: expected a whole number, 0 or more
+ --> scenarios/missing/scenario.yaml:9:48
+  |
+9 |   - scale: { object: Deployment/web, replicas: many }
+  |                                                ^",
+    );
+}
+
+#[test]
+fn an_object_without_its_kind_is_refused() {
+    refused(
+        &changed(SCENARIO, "ConfigMap/key-cm", "key-cm"),
+        MANIFEST,
+        "
+error: `key-cm` names no object: expected `Kind/name`, such as `Deployment/web`, or `Kind/namespace/name`
+  --> scenarios/missing/scenario.yaml:21:13
+   |
+21 |   - delete: key-cm
+   |             ^",
+    );
+}
+
+#[test]
+fn a_class_that_does_not_exist_is_refused_with_the_nearest() {
+    refused(
+        &changed(SCENARIO, "config-map-missing", "configmap-missing"),
+        MANIFEST,
+        "
+error: there is no class `configmap-missing`; did you mean `config-map-missing`?
+  --> scenarios/missing/scenario.yaml:15:12
+   |
+15 |   - class: configmap-missing
+   |            ^",
+    );
+}
+
+#[test]
+fn a_duration_that_is_none_is_refused() {
+    refused(
+        &changed(SCENARIO, "symptom: 2m", "symptom: soon"),
+        MANIFEST,
+        "
+error: failed to parse input in the \"friendly\" duration format: expected duration to start with a unit value (a decimal integer) after an optional sign, but no integer was found
+  --> scenarios/missing/scenario.yaml:24:20
+   |
+24 | limits: { symptom: soon }
+   |                    ^",
+    );
+}
+
+#[test]
+fn an_undefined_variable_is_refused_where_it_stands() {
+    refused(
+        &changed(SCENARIO, "{{ node.small.name }}", "{{ node.large.name }}"),
+        MANIFEST,
+        "
+error: in the template `{{ node.large.name }}`: Field `large` is not defined. Available fields: small
+  --> scenarios/missing/scenario.yaml:17:34
+   |
+17 |     culprit: { kind: Node, name: \"{{ node.large.name }}\" }
+   |                                  ^",
+    );
+    refused(
+        SCENARIO,
+        &changed(MANIFEST, "node.small", "node.tiny"),
+        "
+error: Field `tiny` is not defined. Available fields: small
+ --> scenarios/missing/app.yaml:9:51
+  |
+9 |         resources: { requests: { memory: '{{ node.tiny.allocatable.memory | times(by=0.5) }}' } }
+  |                                                   ^",
+    );
+}
+
+#[test]
+fn a_missing_file_is_refused() {
+    refused(
+        &changed(SCENARIO, "[app.yaml]", "[apps.yaml]"),
+        MANIFEST,
+        "
+error: there is no file `apps.yaml`; did you mean `app.yaml`?
+ --> scenarios/missing/scenario.yaml:7:12
+  |
+7 | baseline: [apps.yaml]
+  |            ^",
+    );
+}
+
+#[test]
+fn a_manifest_that_is_not_yaml_is_refused() {
+    refused(
+        SCENARIO,
+        "kind: [Pod\nname: x\n",
+        "
+error: illegal placement of ':' indicator
+ --> scenarios/missing/app.yaml:2:5
+  |
+2 | name: x
+  |     ^",
+    );
+}
+
+#[test]
+fn a_manifest_that_is_no_object_is_refused() {
+    refused(
+        SCENARIO,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n# nothing\n- a\n---\nkind: Pod\n",
+        "
+error: expected an object with apiVersion and kind
+ --> scenarios/missing/app.yaml:6:1
+  |
+6 | - a
+  | ^
+
+error: the object lacks its apiVersion
+ --> scenarios/missing/app.yaml:8:1
+  |
+8 | kind: Pod
+  | ^",
+    );
+}
+
+#[test]
+fn a_name_that_does_not_exist_gives_the_nearest() {
+    let scenario = scenario(SCENARIO, MANIFEST).expect("a sound scenario");
+    let catalogue = Catalogue {
+        scenarios: BTreeMap::from([("missing".to_owned(), scenario)]),
+    };
+    let find = |name: &str| catalogue.find(&[name.to_owned()]).map(|found| found.len());
+    assert_eq!(find("missing"), Ok(1));
+    let error = find("mising").expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "there is no scenario `mising`; did you mean missing?"
+    );
+}
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    crate::generated::check("docs/scenario.schema.json", &schema());
+}
