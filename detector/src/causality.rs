@@ -79,17 +79,21 @@ pub(crate) fn verdicts(mut findings: Vec<Finding>) -> Vec<Verdict> {
     verdicts
 }
 
-/// The identity of a verdict has no field: culprits that differ only in it are one.
+/// The identity of a verdict has no field: culprits that differ only in it are one. But each
+/// resource that a node is short of is a trouble of its own.
 fn merge_same_object(
     groups: BTreeMap<(Class, &Culprit), Vec<usize>>,
     findings: &[Finding],
 ) -> Vec<Vec<usize>> {
-    let mut merged: BTreeMap<(Class, &Reference), Vec<usize>> = BTreeMap::new();
+    let mut merged: BTreeMap<(Class, &Reference, Option<&str>), Vec<usize>> = BTreeMap::new();
     for indexes in groups.into_values() {
         for index in indexes {
             let finding = &findings[index];
+            let resource = (finding.class == Class::NodePressureEviction)
+                .then(|| finding.detail.get("resource")?.as_str())
+                .flatten();
             merged
-                .entry((finding.class, &finding.culprit.object))
+                .entry((finding.class, &finding.culprit.object, resource))
                 .or_default()
                 .push(index);
         }

@@ -64,6 +64,10 @@ impl Key {
     pub(crate) fn gone_in(namespace: &str) -> Self {
         Self::of(("gone", namespace))
     }
+
+    pub(crate) fn gone_from(node: &str) -> Self {
+        Self::of(("gone from", node))
+    }
 }
 
 /// Names an object of a known kind within a [`Memory`].
@@ -111,6 +115,7 @@ pub struct Memory {
     events_about: HashMap<Key, Vec<(String, String)>>,
     shared: HashMap<String, Shared>,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
+    gone_from: BTreeMap<String, BTreeSet<(String, String)>>,
     changed: BTreeMap<Id, Timestamp>,
     /// When the oldest of `gone` and `changed` is to be forgotten.
     forget_at: Option<Timestamp>,
@@ -193,9 +198,18 @@ impl Memory {
         if self.forget_at.is_none_or(|at| now < at) {
             return touched;
         }
+        let gone_from = &mut self.gone_from;
         self.gone.retain(|namespace, pods| {
             let before = pods.len();
-            pods.retain(|_, gone| now.duration_since(gone.at) < MEMORY_OF_THE_GONE);
+            pods.retain(|uid, gone| {
+                let kept = now.duration_since(gone.at) < MEMORY_OF_THE_GONE;
+                if let Some(node) = gone.pod.node.as_ref().filter(|_| !kept) {
+                    touched.push(Key::gone_from(node));
+                    let id = (namespace.clone(), uid.clone());
+                    drop_from(gone_from.entry(node.clone()), &id);
+                }
+                kept
+            });
             if pods.len() != before {
                 touched.push(Key::gone_in(namespace));
             }
@@ -277,6 +291,13 @@ impl Memory {
             touched.push(Key::gone_in(namespace));
             self.logs.remove(&(namespace.to_owned(), name.to_owned()));
             let uid = pod.uid.clone();
+            if let Some(node) = &pod.node {
+                touched.push(Key::gone_from(node));
+                self.gone_from
+                    .entry(node.clone())
+                    .or_default()
+                    .insert((namespace.to_owned(), uid.clone()));
+            }
             self.remember_until(now);
             self.gone.entry(namespace.to_owned()).or_default().insert(
                 uid,
@@ -473,6 +494,14 @@ impl Memory {
             .get(namespace)
             .into_iter()
             .flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn gone_from<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Gone> + use<'a> {
+        let ids = self.gone_from.get(node).into_iter().flatten();
+        let node = node.to_owned();
+        ids.filter_map(|(namespace, uid)| self.gone.get(namespace)?.get(uid))
+            // Pods of an input without unique ids take each other's place.
+            .filter(move |gone| gone.pod.node.as_ref() == Some(&node))
     }
 
     pub(crate) fn changed(&self, kind: Kind, namespace: &str, name: &str) -> Option<Timestamp> {

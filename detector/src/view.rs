@@ -215,6 +215,12 @@ impl<'a> View<'a> {
         self.memory.gone_in(namespace)
     }
 
+    /// The pods that went from a node within the last ten minutes.
+    pub fn gone_from(&self, node: &str) -> impl Iterator<Item = &'a Gone> + use<'a> {
+        self.note(Key::gone_from(node));
+        self.memory.gone_from(node)
+    }
+
     /// When an object was last seen to change in what can break others, within ten minutes.
     pub fn changed(&self, kind: Kind, namespace: &str, name: &str) -> Option<Timestamp> {
         self.note(Key::object(kind, namespace, name));

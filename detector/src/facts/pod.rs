@@ -271,7 +271,7 @@ impl<'a> Container<'a> {
     /// Its runs that have ended, as far as the status remembers, the latest first.
     ///
     /// In a crash loop the current and the last state can tell of the same run: it is given once.
-    pub fn ended(&self) -> impl Iterator<Item = &'a ContainerStateTerminated> {
+    pub fn ended(&self) -> impl Iterator<Item = &'a ContainerStateTerminated> + use<'a> {
         let current = self.state().and_then(|state| state.terminated.as_ref());
         let last = self.status.and_then(|status| status.last_state.as_ref());
         let last = last.and_then(|state| state.terminated.as_ref());

@@ -13,7 +13,7 @@
 //!
 //! # Not before
 //!
-//! At once: a ConfigMap that is not there is not there.
+//! At once; for a volume whose `FailedMount` event is missing, once the pod waited for a minute.
 //!
 //! # Looks like
 //!

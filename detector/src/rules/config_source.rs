@@ -1,6 +1,7 @@
 //! What the four rules of missing ConfigMaps, Secrets and keys of them share: they differ only in
 //! what is referred to and in what of it is missing.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::facts::{Container, Pod, Secret};
@@ -8,6 +9,9 @@ use crate::finding::Finding;
 use crate::kubernetes::references::{ConfigReference, Source, config_references};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::{Lookup, View};
+
+/// How long a pod may wait for its volumes before it counts as held up though no event says so.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is missing.
 #[derive(Clone, Copy, PartialEq)]
@@ -38,7 +42,7 @@ pub(super) fn judge(
             Lookup::Found(false) => (Missing::Key, Confidence::Certain),
             Lookup::Absent => (Missing::Object, Confidence::Certain),
             // Not listed: the kubelet's word for it is all there is.
-            Lookup::Unknown => match said_missing(&reference, &symptom.quote) {
+            Lookup::Unknown => match said_missing(&reference, pod, &symptom.quote) {
                 Some(missing) => (missing, Confidence::Likely),
                 None => continue,
             },
@@ -86,46 +90,63 @@ fn symptom(reference: &ConfigReference, pod: &Pod, view: &View<'_>) -> Option<Ev
         let (reason, message) = container.waiting()?;
         return (reason == "CreateContainerConfigError").then(|| {
             let mut evidence = container.evidence(pod, "state.waiting", message);
-            evidence.at = view
-                .latest_event(pod, &["Failed"])
-                .and_then(|event| event.first);
+            evidence.at = (view.events_of(pod))
+                .filter(|event| event.reason == "Failed")
+                .filter(|event| event.about.container() == Some(name.as_str()))
+                .filter(|event| event.message.contains(message))
+                .filter_map(|event| event.first)
+                .min();
             evidence
         });
     }
     let volume = reference.volume.as_ref()?;
-    let waits = |container: Container<'_>| {
+    let waits = |container: &Container<'_>| {
         matches!(
             container.waiting(),
             Some(("ContainerCreating" | "PodInitializing", _))
         )
     };
-    if !pod.containers().any(waits) {
-        return None;
+    if pod.containers().any(|container| container.is_running()) {
+        return None; // Its volumes are mounted.
     }
+    let waiting = pod.containers().find(waits)?;
     let quoted = format!("\"{volume}\"");
-    view.events_of(pod)
+    let failed_mount = (view.events_of(pod))
         .filter(|event| event.reason == "FailedMount" && event.message.contains(&quoted))
-        .max_by_key(|event| event.last)
-        .map(|event| Evidence {
+        .max_by_key(|event| event.last);
+    if let Some(event) = failed_mount {
+        return Some(Evidence {
             at: event.first,
             ..event.evidence()
-        })
+        });
+    }
+    // Without its events: containers that wait for so long, and no image is being pulled.
+    let since = pod.status.start_time.as_ref().map(|time| time.0)?;
+    let pulls = view.latest_event(pod, &["Pulling", "Pulled"]).is_some();
+    (!pulls && view.ripe(since, PATIENCE)).then(|| {
+        let (reason, _) = waiting.waiting().unwrap_or_default();
+        Evidence {
+            at: Some(since),
+            ..waiting.evidence(pod, "state.waiting.reason", reason)
+        }
+    })
 }
 
 /// What the kubelet says is missing of this very reference.
 ///
 /// Source: `pkg/kubelet/kubelet_pods.go` (environment), `pkg/volume/configmap/configmap.go` and
 /// `pkg/volume/secret/secret.go` (volumes).
-fn said_missing(reference: &ConfigReference, message: &str) -> Option<Missing> {
-    let kind = match reference.source {
-        Source::ConfigMap => "configmap",
-        Source::Secret => "secret",
+fn said_missing(reference: &ConfigReference, pod: &Pod, message: &str) -> Option<Missing> {
+    let (kind, proper) = match reference.source {
+        Source::ConfigMap => ("configmap", "ConfigMap"),
+        Source::Secret => ("secret", "Secret"),
     };
     if message.contains(&format!("{kind} \"{}\" not found", reference.name)) {
         return Some(Missing::Object);
     }
     let key = reference.key.as_ref()?;
-    let says_key = message.contains(&format!("couldn't find key {key} in "))
+    let place = format!("{proper} {}/{}", pod.namespace, reference.name);
+    let says_key = message.contains(&format!("couldn't find key {key} in {place}"))
         || message.contains(&format!("references non-existent {kind} key: {key}"))
         || message.contains(&format!("references non-existent config key: {key}"));
     says_key.then_some(Missing::Key)

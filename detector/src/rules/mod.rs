@@ -16,6 +16,8 @@ use crate::verdict::Class;
 use crate::view::View;
 
 mod config_source;
+mod eviction;
+mod replicas;
 
 macro_rules! rules {
     ($($module:ident,)*) => {
@@ -31,6 +33,11 @@ macro_rules! rules {
 
 rules! {
     config_map_missing,
+    config_map_key_missing,
+    secret_missing,
+    secret_key_missing,
+    node_pressure_eviction,
+    storage_limit_eviction,
 }
 
 /// How one class is found.

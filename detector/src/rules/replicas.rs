@@ -1,0 +1,102 @@
+//! Whether a workload has the pods again that it asks for.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::core::v1::ReplicationController;
+
+use crate::facts::Pod;
+use crate::view::{Lookup, View};
+
+/// Whether what controls this pod has as many ready pods as it asks for, or is itself gone.
+///
+/// A bare pod has nothing that would replace it: it lacks itself.
+pub(super) fn are_there(pod: &Pod, view: &View<'_>) -> bool {
+    let Some(controller) = &pod.controller else {
+        return false;
+    };
+    let workload = view.workload(pod).reference;
+    let (namespace, name) = (pod.namespace.as_str(), workload.name.as_str());
+    let answer = match workload.kind.as_str() {
+        "Deployment" => view.get::<Deployment>(namespace, name).map(|deployment| {
+            let asked = deployment.spec.replicas.unwrap_or(1);
+            let status = deployment.status.as_ref();
+            let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+            let observed = status.and_then(|status| status.observed_generation);
+            ready >= asked && observed >= deployment.metadata.generation
+        }),
+        "ReplicaSet" => view.get::<ReplicaSet>(namespace, name).map(|set| {
+            let asked = set.spec.replicas.unwrap_or(1);
+            let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
+            ready.unwrap_or(0) >= asked
+        }),
+        "ReplicationController" => {
+            view.get::<ReplicationController>(namespace, name)
+                .map(|controller| {
+                    let asked = controller
+                        .spec
+                        .as_ref()
+                        .and_then(|spec| spec.replicas)
+                        .unwrap_or(1);
+                    let ready = controller
+                        .status
+                        .as_ref()
+                        .and_then(|status| status.ready_replicas);
+                    ready.unwrap_or(0) >= asked
+                })
+        }
+        "StatefulSet" => view.get::<StatefulSet>(namespace, name).map(|set| {
+            let asked = set.spec.replicas.unwrap_or(1);
+            let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
+            ready.unwrap_or(0) >= asked
+        }),
+        "DaemonSet" => view.get::<DaemonSet>(namespace, name).map(|set| {
+            let status = set.status.as_ref();
+            status.is_none_or(|status| status.number_ready >= status.desired_number_scheduled)
+        }),
+        "Job" | "CronJob" => view.get::<Job>(namespace, &controller.name).map(goes_on),
+        _ => return false,
+    };
+    answer.unwrap_or_else(|| {
+        let mut siblings = view.pods_of(&controller.uid);
+        siblings.any(|pod| pod.is_ready() && !pod.is_finished() && pod.deleting.is_none())
+    })
+}
+
+/// Whether the pod is one of a former template: its ReplicaSet is scaled to nothing.
+pub(super) fn are_not_asked_for(pod: &Pod, view: &View<'_>) -> bool {
+    let controller = pod
+        .controller
+        .as_ref()
+        .filter(|owner| owner.kind == "ReplicaSet");
+    let set =
+        controller.and_then(|owner| view.get::<ReplicaSet>(&pod.namespace, &owner.name).found());
+    set.is_some_and(|set| set.spec.replicas == Some(0))
+}
+
+/// Whether a Job is done, asks for nothing, or has a pod at work; not if it failed.
+fn goes_on(job: &Job) -> bool {
+    let status = job.status.as_ref();
+    let is = |type_: &str| {
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        (conditions.into_iter().flatten())
+            .any(|condition| condition.type_ == type_ && condition.status == "True")
+    };
+    let at_work = |status: &JobStatus| status.ready.or(status.active).unwrap_or(0) > 0;
+    let suspended = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.suspend)
+        .unwrap_or(false);
+    !is("Failed") && (is("Complete") || suspended || status.is_some_and(at_work))
+}
+
+impl<T> Lookup<'_, T> {
+    /// What is said of the object; true where it is known to be gone, none where it is not known.
+    fn map(self, says: impl FnOnce(&T) -> bool) -> Option<bool> {
+        match self {
+            Lookup::Found(object) => Some(says(object)),
+            Lookup::Absent => Some(true),
+            Lookup::Unknown => None,
+        }
+    }
+}
