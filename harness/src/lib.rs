@@ -3,11 +3,13 @@
 //!
 //! - [`backend`]: the clusters that scenarios run on
 //! - [`state`], [`journal`], [`claims`]: what outlives a process, and what several of them share
+//! - [`run`]: one run of one scenario, the judge, and the suite that runs many side by side
 
 pub mod backend;
 pub mod claims;
 pub mod journal;
 pub mod progress;
+pub mod run;
 pub mod state;
 
 #[cfg(test)]
