@@ -3,10 +3,12 @@
 //!
 //! - [`backend`]: the clusters that scenarios run on
 //! - [`state`], [`journal`], [`claims`]: what outlives a process, and what several of them share
+//! - [`clock`]: the time of day
 //! - [`run`]: one run of one scenario, the judge, and the suite that runs many side by side
 
 pub mod backend;
 pub mod claims;
+pub mod clock;
 pub mod journal;
 pub mod progress;
 pub mod run;
