@@ -66,6 +66,8 @@ impl Engine {
                 self.all_stale |= !self.memory.is_listed_everywhere(*kind);
                 None
             }
+            // What an untroubled pod prints is looked at by none until it is there.
+            Observation::Log(log) => Some((Kind::Pod, log.namespace.clone(), log.pod.clone())),
             _ => None,
         };
         let touched = self.memory.observe(observation, self.now);

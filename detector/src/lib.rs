@@ -46,6 +46,7 @@ pub mod observation;
 pub mod rules;
 pub mod verdict;
 mod view;
+mod words;
 
 pub use engine::Engine;
 pub use finding::Finding;
@@ -54,3 +55,4 @@ pub use object::{Kind, Object};
 pub use observation::Observation;
 pub use verdict::{Class, Report, Verdict};
 pub use view::{Lookup, View, Workload, controller};
+pub use words::{Crash, Words};

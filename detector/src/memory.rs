@@ -521,6 +521,11 @@ impl Memory {
         pod.get(&(container.to_owned(), run))
     }
 
+    pub(crate) fn has_log(&self, namespace: &str, pod: &str) -> bool {
+        let logs = self.logs.get(&(namespace.to_owned(), pod.to_owned()));
+        logs.is_some_and(|logs| logs.values().any(Result::is_ok))
+    }
+
     pub(crate) fn stats(&self, node: &str) -> Option<&(Timestamp, NodeStats)> {
         self.stats.get(node)
     }

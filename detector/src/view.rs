@@ -241,6 +241,12 @@ impl<'a> View<'a> {
             .then_some(log)
     }
 
+    /// Whether anything that the pod printed is known. When that changes, the pod itself is judged
+    /// again: only for rules that judge pods.
+    pub fn has_log(&self, pod: &Pod) -> bool {
+        self.memory.has_log(&pod.namespace, &pod.name)
+    }
+
     /// Why the log of a container's run cannot be had, if it was tried in vain.
     pub fn log_unavailable(&self, pod: &Pod, container: &str, run: Run) -> Option<&'a str> {
         self.note(Key::logs_of(&pod.namespace, &pod.name));

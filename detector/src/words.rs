@@ -1,0 +1,348 @@
+//! What a run of a container printed: which of the logs that were fetched is that run's.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
+
+use crate::facts::{Container, ContainerRole, LogLine, Pod, Run};
+use crate::verdict::{Evidence, Reference};
+use crate::view::View;
+
+/// The least time that a run must outlast the one before, for a crash loop to be over.
+const MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// The longest that a run need last for a crash loop to be over.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
+/// What one run of a container printed last, the oldest line first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words<'a> {
+    /// The lines; empty where the log was fetched and the run printed nothing.
+    pub lines: Cow<'a, [LogLine]>,
+    pod: Reference,
+}
+
+impl Words<'_> {
+    /// A line as evidence.
+    pub fn evidence(&self, line: &LogLine) -> Evidence {
+        Evidence {
+            object: self.pod.clone(),
+            field: "log".to_owned(),
+            quote: line.text.trim_end().to_owned(),
+            at: line.at,
+        }
+    }
+}
+
+/// A container whose runs fail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crash<'a, 'p> {
+    /// How the last run ended.
+    pub ended: &'p ContainerStateTerminated,
+    /// What it printed; none where that cannot be had.
+    pub words: Option<Words<'a>>,
+    /// When the first of its failures that is still known of became visible.
+    pub since: Timestamp,
+    /// How many runs have ended.
+    pub times: i32,
+}
+
+impl Crash<'_, '_> {
+    /// The end of the run as evidence.
+    pub fn evidence(&self, pod: &Pod, container: &Container<'_>) -> Evidence {
+        let reason = self.ended.reason.as_deref().unwrap_or("Error");
+        Evidence {
+            object: pod.reference(),
+            field: container.status_path(),
+            quote: format!(
+                "{reason}, exit code {}, {} times started again",
+                self.ended.exit_code,
+                container.restarts()
+            ),
+            at: self.ended.finished_at.as_ref().map(|time| time.0),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// The container's failure that is not over: its last run ended with a failure, or it ends
+    /// again and again though it should run on; and it does not run again, or not yet for long
+    /// enough to believe that it will go on.
+    ///
+    /// Nothing for a pod that is being deleted, that a controller has replaced, or whose Job has
+    /// succeeded since.
+    pub fn crash<'p>(&self, pod: &'p Pod, container: &Container<'p>) -> Option<Crash<'a, 'p>> {
+        if pod.deleting.is_some() {
+            return None;
+        }
+        let ended = container.ended().next()?;
+        let backs_off = container
+            .waiting()
+            .is_some_and(|(reason, _)| reason == "CrashLoopBackOff");
+        if ended.exit_code == 0 && !(backs_off && container.role != ContainerRole::Init) {
+            return None;
+        }
+        let finished = ended.finished_at.as_ref().map(|time| time.0);
+        if let Some(since) = container.running_since() {
+            let started = ended.started_at.as_ref().map(|time| time.0);
+            let lasted = finished
+                .zip(started)
+                .map(|(end, start)| end.duration_since(start))
+                // The runtime gives the year 1970 for a run that could not start.
+                .filter(|lasted| *lasted < SignedDuration::from_hours(24 * 365))
+                .unwrap_or_default();
+            if self.ripe(since, (lasted * 2 + MARGIN).min(LONGEST)) {
+                return None;
+            }
+        }
+        if self.is_replaced(pod, finished) {
+            return None;
+        }
+        let first = self
+            .events_of(pod)
+            .filter(|event| event.reason == "BackOff")
+            .filter(|event| event.about.container() == Some(container.name()))
+            .filter_map(|event| event.first);
+        let ends = container.ended().filter_map(|run| run.finished_at.as_ref());
+        let since = first.chain(ends.map(|time| time.0)).min();
+        let runs_again = container.is_running();
+        Some(Crash {
+            ended,
+            words: self.words_of_last_run(pod, container),
+            since: since.or(pod.created).unwrap_or(self.now()),
+            times: (container.restarts() + i32::from(!runs_again)).max(1),
+        })
+    }
+
+    /// Whether a pod that has ended is of no account any more: its controller has made another in
+    /// its place, or the Job that it was a try of has got on since.
+    fn is_replaced(&self, pod: &Pod, finished: Option<Timestamp>) -> bool {
+        let Some(owner) = pod.controller.as_ref().filter(|_| pod.is_finished()) else {
+            return false;
+        };
+        if owner.kind != "Job" {
+            return true;
+        }
+        let Some(job) = self.get::<Job>(&pod.namespace, &owner.name).found() else {
+            return false;
+        };
+        let status = job.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_ref());
+        let complete = (conditions.into_iter().flatten())
+            .any(|condition| condition.type_ == "Complete" && condition.status == "True");
+        let succeeded = status.and_then(|status| status.succeeded).unwrap_or(0) > 0;
+        let later = |other: &Pod| other.created > pod.created;
+        let cron = crate::view::controller(&job.metadata).filter(|owner| owner.kind == "CronJob");
+        let succeeded_since = || {
+            let cron = self.get::<CronJob>(&pod.namespace, &cron?.name).found()?;
+            let success = cron.status.as_ref()?.last_successful_time.as_ref()?.0;
+            Some(finished? < success)
+        };
+        complete
+            || succeeded
+            || self.pods_of(&owner.uid).any(later)
+            || succeeded_since().unwrap_or(false)
+    }
+
+    /// What the run that ended last printed; none where that cannot be had.
+    pub fn words_of_last_run(&self, pod: &Pod, container: &Container<'_>) -> Option<Words<'a>> {
+        let ended = container.ended().next()?;
+        let candidates: &[Run] = if container.is_running() {
+            &[Run::Previous]
+        } else if container.waiting().is_some() {
+            &[Run::Current, Run::Previous]
+        } else {
+            &[Run::Current]
+        };
+        let started = ended.started_at.as_ref().map(|time| time.0);
+        let finished = ended.finished_at.as_ref().map(|time| time.0);
+        let id = ended.container_id.as_deref();
+        let fetched = self.words(pod, container, id, (started, finished), candidates);
+        fetched.or_else(|| {
+            // The kubelet copies the end of the log there, if asked to.
+            let message = ended.message.as_deref().filter(|text| !text.is_empty())?;
+            let lines = message.lines().map(|line| LogLine::parse(line.as_bytes()));
+            Some(Words {
+                lines: lines.collect(),
+                pod: pod.reference(),
+            })
+        })
+    }
+
+    /// What the run that is under way has printed; none where that cannot be had.
+    pub fn words_of_present_run(&self, pod: &Pod, container: &Container<'_>) -> Option<Words<'a>> {
+        let since = container.running_since()?;
+        let id = container.status?.container_id.as_deref();
+        self.words(pod, container, id, (Some(since), None), &[Run::Current])
+    }
+
+    /// The lines of one run, from whichever log holds them.
+    ///
+    /// The container's id tells for certain. Without it the lines' own times do; without those
+    /// what the log was asked for, which is right in a state that was recorded at one moment.
+    fn words(
+        &self,
+        pod: &Pod,
+        container: &Container<'_>,
+        id: Option<&str>,
+        (started, finished): (Option<Timestamp>, Option<Timestamp>),
+        untimed: &[Run],
+    ) -> Option<Words<'a>> {
+        let bare = |id: &'_ str| id.rsplit('/').next().unwrap_or(id).to_owned();
+        let id = id.map(bare);
+        let mut found: Option<&'a [LogLine]> = None;
+        for run in [Run::Current, Run::Previous] {
+            let Some(log) = self.log(pod, container.name(), run) else {
+                continue;
+            };
+            let lines = match (&id, log.container_id.as_deref().map(bare)) {
+                (Some(id), Some(of)) if *id == of => log.lines.as_slice(),
+                (Some(_), Some(_)) => continue,
+                _ if log.lines.iter().any(|line| line.at.is_some()) => {
+                    within(&log.lines, started, finished)
+                }
+                _ if untimed.contains(&run) => log.lines.as_slice(),
+                _ => continue,
+            };
+            // What the kubelet says in place of a log that is gone.
+            let gone = |line: &LogLine| line.text.starts_with("unable to retrieve container logs");
+            if lines.first().is_some_and(gone) {
+                continue;
+            }
+            if found.is_none_or(<[LogLine]>::is_empty) {
+                found = Some(lines);
+            }
+        }
+        Some(Words {
+            lines: Cow::Borrowed(found?),
+            pod: pod.reference(),
+        })
+    }
+}
+
+/// The lines between these times, which the kubelet cuts to whole seconds.
+fn within(
+    lines: &[LogLine],
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+) -> &[LogLine] {
+    const SECOND: SignedDuration = SignedDuration::from_secs(1);
+    let end = finished.and_then(|finished| finished.checked_add(SECOND).ok());
+    let is_before = |line: &LogLine| line.at.zip(started).is_some_and(|(at, from)| at < from);
+    let is_after = |line: &LogLine| line.at.zip(end).is_some_and(|(at, end)| at > end);
+    let from = lines.iter().take_while(|line| is_before(line)).count();
+    let lines = lines.get(from..).unwrap_or_default();
+    let until = lines.iter().take_while(|line| !is_after(line)).count();
+    lines.get(..until).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::facts::Log;
+    use crate::memory::Memory;
+    use crate::object::Object;
+    use crate::observation::Observation;
+
+    fn at(second: &str) -> Timestamp {
+        format!("2026-11-24T12:00:{second}Z").parse().unwrap()
+    }
+
+    /// What the last run of the container `app` printed, where a crash stands.
+    fn check(
+        state: Value,
+        last: Value,
+        logs: &[(Run, Option<&str>, &str)],
+        expected: Option<&str>,
+    ) {
+        let value = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "shop", "name": "web" },
+            "spec": { "containers": [{ "name": "app" }] },
+            "status": { "phase": "Running", "containerStatuses": [{
+                "name": "app", "image": "", "imageID": "", "ready": false, "restartCount": 2,
+                "state": state, "lastState": last,
+            }]},
+        });
+        let Ok(Object::Pod(pod)) = Object::decode(value) else {
+            panic!("not a pod");
+        };
+        let mut memory = Memory::default();
+        for (run, id, text) in logs {
+            let lines = text.lines().map(|line| LogLine::parse(line.as_bytes()));
+            let log = Log {
+                namespace: "shop".to_owned(),
+                pod: "web".to_owned(),
+                uid: None,
+                container: "app".to_owned(),
+                run: *run,
+                container_id: id.map(str::to_owned),
+                lines: lines.collect(),
+            };
+            memory.observe(Observation::Log(log), at("50"));
+        }
+        let view = View::new(&memory, at("50"));
+        let container = pod.container("app").unwrap();
+        let words = view.crash(&pod, &container).map(|crash| {
+            let lines = crash.words.map(|words| words.lines.into_owned());
+            let texts = lines.unwrap_or_default().into_iter().map(|line| line.text);
+            texts.collect::<Vec<_>>().join("|")
+        });
+        assert_eq!(words.as_deref(), expected);
+    }
+
+    fn ended(from: &str, to: &str, id: &str) -> Value {
+        json!({ "terminated": {
+            "exitCode": 1, "containerID": format!("containerd://{id}"),
+            "startedAt": at(from), "finishedAt": at(to),
+        }})
+    }
+
+    fn running(since: &str) -> Value {
+        json!({ "running": { "startedAt": at(since) } })
+    }
+
+    #[test]
+    fn while_it_waits_both_logs_are_of_the_last_run() {
+        let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        let last = || ended("30", "40", "b");
+        let current = (Run::Current, None, "now");
+        check(waiting.clone(), last(), &[current], Some("now"));
+        let gone = "unable to retrieve container logs for containerd://b";
+        let logs = [(Run::Current, None, gone), (Run::Previous, None, "then")];
+        check(waiting.clone(), last(), &logs, Some("then"));
+        check(waiting, last(), &[], Some(""));
+    }
+
+    #[test]
+    fn while_it_runs_the_previous_log_is() {
+        let logs = [(Run::Current, None, "now"), (Run::Previous, None, "then")];
+        check(running("45"), ended("30", "40", "b"), &logs, Some("then"));
+    }
+
+    #[test]
+    fn ids_tell_whatever_the_log_was_asked_for() {
+        let logs = [(Run::Current, Some("containerd://b"), "its")];
+        check(running("45"), ended("30", "40", "b"), &logs, Some("its"));
+        let logs = [(Run::Previous, Some("containerd://a"), "older")];
+        check(running("45"), ended("30", "40", "b"), &logs, Some(""));
+    }
+
+    #[test]
+    fn times_tell_where_there_are_no_ids() {
+        let text = "2026-11-24T12:00:20.5Z a\n2026-11-24T12:00:31.5Z b\n2026-11-24T12:00:40.7Z c";
+        let logs = [(Run::Current, None, text)];
+        check(running("45"), ended("30", "40", "b"), &logs, Some("b|c"));
+    }
+
+    #[test]
+    fn a_run_that_outlasts_the_last_one_ends_the_crash() {
+        let logs = [(Run::Previous, None, "then")];
+        check(running("20"), ended("10", "20", "b"), &logs, None);
+        check(running("21"), ended("10", "20", "b"), &logs, Some("then"));
+    }
+}
