@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crashbook_detector::kubernetes::quantity::Quantity;
 use k8s_openapi::api::core::v1::Node;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::quantity::Quantity;
 use super::spec::Pool;
 
 /// What the templates of a scenario can name: `namespace`, `node.POOL.…`, `service.NAME.…`.
@@ -35,8 +35,8 @@ pub struct NodeFacts {
     /// `status.capacity`.
     pub capacity: BTreeMap<String, String>,
     /// How much must be used up until the kubelet sees pressure: what is available now, less the
-    /// hard eviction threshold. The keys are `memory`, `nodefs`, `imagefs`, `inodes` and `pid`;
-    /// one without a threshold is not there.
+    /// hard eviction threshold, in bytes, inodes or processes. The keys are `memory`, `nodefs`,
+    /// `imagefs`, `inodes` and `pid`; one without a threshold is not there.
     pub headroom: BTreeMap<String, String>,
 }
 
@@ -100,28 +100,26 @@ impl NodeFacts {
         let name = node.metadata.name.clone().unwrap_or_default();
         let capacity = quantities(status.capacity);
         let thresholds = &configz["kubeletconfig"]["evictionHard"];
-        let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64);
-        let memory = capacity
-            .get("memory")
-            .and_then(|memory| memory.parse::<Quantity>().ok())
-            .map(|memory| memory.bytes());
+        let number = |pointer: &str| Some(i128::from(summary.pointer(pointer)?.as_u64()?));
+        let memory = capacity.get("memory").and_then(|memory| whole(memory));
         let headroom = SIGNALS
             .iter()
             .filter_map(|(key, signal, available, total)| {
                 let total = match *key {
                     "memory" => memory,
-                    _ => number(total).map(f64_of),
+                    _ => number(total),
                 };
                 let available = match *key {
-                    "pid" => total? - f64_of(number("/node/rlimit/curproc")?),
-                    _ => f64_of(number(available)?),
+                    "pid" => total? - number("/node/rlimit/curproc")?,
+                    _ => number(available)?,
                 };
                 let threshold = thresholds.get(signal)?.as_str()?;
                 let threshold = match threshold.strip_suffix('%') {
-                    Some(percent) => total? * percent.parse::<f64>().ok()? / 100.0,
-                    None => threshold.parse::<Quantity>().ok()?.bytes(),
+                    // Of a hundredth of a percent, no kubelet's threshold has more.
+                    Some(percent) => total? * whole(&format!("{percent}e4"))? / 1_000_000,
+                    None => whole(threshold)?,
                 };
-                let left = Quantity::from_bytes((available - threshold).max(0.0));
+                let left = (available - threshold).max(0);
                 Some(((*key).to_owned(), left.to_string()))
             });
         Self {
@@ -134,10 +132,9 @@ impl NodeFacts {
     }
 }
 
-/// A count as a number with a fraction. Above 2^53 it is rounded, which is far above any node.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-fn f64_of(count: u64) -> f64 {
-    count as f64
+/// A quantity in whole units; none for a text that is no quantity.
+fn whole(text: &str) -> Option<i128> {
+    text.parse().ok().map(Quantity::ceil)
 }
 
 impl Context {
@@ -165,9 +162,9 @@ impl Context {
             allocatable: size.clone(),
             capacity: size.clone(),
             headroom: map(&[
-                ("memory", "1500Mi"),
-                ("nodefs", "800Mi"),
-                ("imagefs", "10Gi"),
+                ("memory", "1572864000"),
+                ("nodefs", "838860800"),
+                ("imagefs", "10737418240"),
                 ("inodes", "60000"),
                 ("pid", "20000"),
             ]),

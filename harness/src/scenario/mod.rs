@@ -7,7 +7,6 @@
 mod context;
 mod name;
 mod problem;
-mod quantity;
 mod render;
 mod spec;
 

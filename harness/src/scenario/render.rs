@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crashbook_detector::kubernetes::quantity::Quantity;
 use serde_json::Value;
 use tera::{ErrorKind, Kwargs, State, Tera};
 
 use super::problem::{Problem, Problems};
-use super::quantity::Quantity;
 use super::spec::{Spec, Verb};
 use super::{Context, SPEC, Scenario};
 use crate::yaml::{self, Position, pointer_step};
@@ -255,50 +255,49 @@ fn explain(error: &tera::Error) -> (String, Option<Position>) {
     }
 }
 
+const MEBIBYTE: i128 = 1 << 20;
+
 /// The template engine with the filters that scenarios use:
 ///
-/// - `times(by=0.5)`: a share of a quantity, in whole mebibytes;
+/// - `times(by=0.5)`: a share of an amount of bytes, in whole mebibytes, as a quantity;
 /// - `at_most(limit="5Gi")`, `at_least(limit="64Mi")`: the smaller, or the larger, quantity;
-/// - `mebibytes`: a quantity as a whole number of mebibytes, for programs' arguments;
+/// - `mebibytes`: an amount of bytes as a whole number of mebibytes, for programs' arguments;
 /// - `number`: a quantity as a whole number.
 fn tera() -> Tera {
-    let mut tera = Tera::default();
-    let read = |text: &str| text.parse::<Quantity>().map_err(tera::Error::message);
-    let other = move |arguments: &Kwargs| read(arguments.must_get::<&str>("limit")?);
-    tera.register_filter("times", move |text: &str, arguments: Kwargs, _: &State| {
+    fn read(text: &str) -> Result<Quantity, tera::Error> {
+        text.parse().map_err(tera::Error::message)
+    }
+    fn whole(text: &str, unit: i128) -> Result<i64, tera::Error> {
+        i64::try_from(read(text)?.ceil() / unit)
+            .map_err(|_| tera::Error::message(format!("`{text}` is too large to compute with")))
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "no node has 2^53 mebibytes"
+    )]
+    fn times(text: &str, arguments: Kwargs, _: &State) -> Result<String, tera::Error> {
         let by: f64 = arguments.must_get("by")?;
-        let share = Quantity::from_bytes(read(text)?.bytes() * by);
-        Ok::<_, tera::Error>(share.to_string())
+        let share = (whole(text, MEBIBYTE)? as f64 * by).floor() as i64;
+        Ok(format!("{share}Mi"))
+    }
+    fn at_most(text: &str, arguments: Kwargs, _: &State) -> Result<String, tera::Error> {
+        let limit: &str = arguments.must_get("limit")?;
+        let is_less = read(text)? < read(limit)?;
+        Ok(if is_less { text } else { limit }.to_owned())
+    }
+    fn at_least(text: &str, arguments: Kwargs, _: &State) -> Result<String, tera::Error> {
+        let limit: &str = arguments.must_get("limit")?;
+        let is_more = read(text)? > read(limit)?;
+        Ok(if is_more { text } else { limit }.to_owned())
+    }
+    let mut tera = Tera::default();
+    tera.register_filter("times", times);
+    tera.register_filter("at_most", at_most);
+    tera.register_filter("at_least", at_least);
+    tera.register_filter("mebibytes", |text: &str, _: Kwargs, _: &State| {
+        whole(text, MEBIBYTE)
     });
-    tera.register_filter(
-        "at_most",
-        move |text: &str, arguments: Kwargs, _: &State| {
-            let (this, limit) = (read(text)?, other(&arguments)?);
-            let least = if limit < this { limit } else { this };
-            Ok::<_, tera::Error>(least.to_string())
-        },
-    );
-    tera.register_filter(
-        "at_least",
-        move |text: &str, arguments: Kwargs, _: &State| {
-            let (this, limit) = (read(text)?, other(&arguments)?);
-            let most = if limit > this { limit } else { this };
-            Ok::<_, tera::Error>(most.to_string())
-        },
-    );
-    tera.register_filter("mebibytes", move |text: &str, _: Kwargs, _: &State| {
-        read(text).map(|quantity| whole(quantity.mebibytes()))
-    });
-    tera.register_filter("number", move |text: &str, _: Kwargs, _: &State| {
-        read(text).map(|quantity| whole(quantity.bytes()))
-    });
+    tera.register_filter("number", |text: &str, _: Kwargs, _: &State| whole(text, 1));
     tera
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a quantity of a node is far below 2^63"
-)]
-fn whole(number: f64) -> i64 {
-    number.floor() as i64
 }
