@@ -1,3 +1,7 @@
 //! The command line of crashbook.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crashbook::cli::main()
+}
