@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodSpec;
 
-use crate::facts::{Event, Log, Pod, Run};
+use crate::facts::{self, Event, Log, Pod, Run};
 use crate::object::{Kind, Object, Resource};
 use crate::observation::{NodeStats, Observation, PeriodsByContainer};
 
@@ -104,6 +104,9 @@ fn share<T: PartialEq>(own: &mut Arc<T>, shared: &mut Arc<T>) {
     }
 }
 
+/// The id of a container's run that ended, and how long it took.
+type EndedRun = (String, SignedDuration);
+
 /// Everything that was observed.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -120,6 +123,8 @@ pub struct Memory {
     /// When the oldest of `gone` and `changed` is to be forgotten.
     forget_at: Option<Timestamp>,
     logs: BTreeMap<(String, String), BTreeMap<(String, Run), FetchedLog>>,
+    /// The last runs of containers that ended, by pod and container.
+    runs: BTreeMap<(String, String), BTreeMap<String, Vec<EndedRun>>>,
     stats: BTreeMap<String, (Timestamp, NodeStats)>,
     periods: BTreeMap<String, Vec<(Timestamp, PeriodsByContainer)>>,
 }
@@ -258,6 +263,9 @@ impl Memory {
         touched.push(Key::in_namespace(kind, &namespace));
         touched.push(Key::of_kind(kind));
         touched.extend(index_keys(&object));
+        if let Object::Pod(pod) = &object {
+            self.remember_runs(pod);
+        }
         self.index(&object);
         self.objects
             .entry(kind)
@@ -289,7 +297,9 @@ impl Memory {
         touched.extend(index_keys(&object));
         if let Object::Pod(pod) = object {
             touched.push(Key::gone_in(namespace));
-            self.logs.remove(&(namespace.to_owned(), name.to_owned()));
+            let id = (namespace.to_owned(), name.to_owned());
+            self.logs.remove(&id);
+            self.runs.remove(&id);
             let uid = pod.uid.clone();
             if let Some(node) = &pod.node {
                 touched.push(Key::gone_from(node));
@@ -307,6 +317,31 @@ impl Memory {
                     deleted,
                 },
             );
+        }
+    }
+
+    /// A pod's status tells of one or two runs of a container; whether the present one outlasts
+    /// the others shows against a few more.
+    fn remember_runs(&mut self, pod: &Pod) {
+        const MOST: usize = 3;
+        for container in pod.containers() {
+            for run in container.ended() {
+                let Some(run_id) = &run.container_id else {
+                    continue;
+                };
+                let runs = self
+                    .runs
+                    .entry((pod.namespace.clone(), pod.name.clone()))
+                    .or_default()
+                    .entry(container.name().to_owned())
+                    .or_default();
+                if runs.iter().all(|(id, _)| id != run_id) {
+                    runs.push((run_id.clone(), facts::duration(run)));
+                    if runs.len() > MOST {
+                        runs.remove(0);
+                    }
+                }
+            }
         }
     }
 
@@ -524,6 +559,13 @@ impl Memory {
     pub(crate) fn has_log(&self, namespace: &str, pod: &str) -> bool {
         let logs = self.logs.get(&(namespace.to_owned(), pod.to_owned()));
         logs.is_some_and(|logs| logs.values().any(Result::is_ok))
+    }
+
+    /// How long the longest of a container's last runs took, of those that were seen to have ended.
+    pub(crate) fn longest_run(&self, pod: &Pod, container: &str) -> Option<SignedDuration> {
+        let id = (pod.namespace.clone(), pod.name.clone());
+        let runs = self.runs.get(&id)?.get(container)?;
+        runs.iter().map(|(_, length)| *length).max()
     }
 
     pub(crate) fn stats(&self, node: &str) -> Option<&(Timestamp, NodeStats)> {

@@ -254,6 +254,13 @@ impl<'a> View<'a> {
         log.as_ref().err().map(String::as_str)
     }
 
+    /// How long the longest of a container's last three runs took, of those that were seen to have
+    /// ended.
+    pub fn longest_run(&self, pod: &Pod, container: &str) -> Option<SignedDuration> {
+        self.note(Key::object(Kind::Pod, &pod.namespace, &pod.name));
+        self.memory.longest_run(pod, container)
+    }
+
     /// What a node's kubelet measured last, and when.
     pub fn stats(&self, node: &str) -> Option<&'a (Timestamp, NodeStats)> {
         self.note(Key::stats_of(node));

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
-use crate::facts::{Container, ContainerRole, LogLine, Pod, Run};
+use crate::facts::{Container, ContainerRole, LogLine, Pod, Run, duration};
 use crate::verdict::{Evidence, Reference};
 use crate::view::View;
 
@@ -14,7 +14,21 @@ use crate::view::View;
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The longest that a run need last for a crash loop to be over.
-const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the failed pod of a Job that nothing came after is a trouble.
+pub(crate) const LASTING: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a run must last for a crash loop to be over, after runs of at most this length.
+///
+/// Source: a kubelet forgets its back-off after twice the longest back-off of 5 minutes
+/// (`pkg/kubelet/kubelet.go`, `MaxCrashLoopBackOff`).
+pub(crate) fn proof(longest: SignedDuration) -> SignedDuration {
+    longest
+        .saturating_mul(2)
+        .saturating_add(MARGIN)
+        .min(LONGEST)
+}
 
 /// What one run of a container printed last, the oldest line first.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,20 +98,7 @@ impl<'a> View<'a> {
         if ended.exit_code == 0 && !(backs_off && container.role != ContainerRole::Init) {
             return None;
         }
-        let finished = ended.finished_at.as_ref().map(|time| time.0);
-        if let Some(since) = container.running_since() {
-            let started = ended.started_at.as_ref().map(|time| time.0);
-            let lasted = finished
-                .zip(started)
-                .map(|(end, start)| end.duration_since(start))
-                // The runtime gives the year 1970 for a run that could not start.
-                .filter(|lasted| *lasted < SignedDuration::from_hours(24 * 365))
-                .unwrap_or_default();
-            if self.ripe(since, (lasted * 2 + MARGIN).min(LONGEST)) {
-                return None;
-            }
-        }
-        if self.is_replaced(pod, finished) {
+        if self.is_crash_over(pod, container, ended) {
             return None;
         }
         let first = self
@@ -116,34 +117,107 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Whether a pod that has ended is of no account any more: its controller has made another in
-    /// its place, or the Job that it was a try of has got on since.
-    fn is_replaced(&self, pod: &Pod, finished: Option<Timestamp>) -> bool {
-        let Some(owner) = pod.controller.as_ref().filter(|_| pod.is_finished()) else {
-            return false;
+    /// Whether the end of a container's run is no trouble any more: the present run has outlasted
+    /// twice the longest of the last three plus 10 s, or 10 minutes; or the pod runs no more, and
+    /// is not missed or was ended as a whole.
+    pub fn is_crash_over(
+        &self,
+        pod: &Pod,
+        container: &Container<'_>,
+        ended: &ContainerStateTerminated,
+    ) -> bool {
+        let disrupted = || {
+            let target = pod.condition("DisruptionTarget");
+            target.is_some_and(|target| target.status == "True")
         };
-        if owner.kind != "Job" {
+        let reason = pod.status.reason.as_deref().unwrap_or_default();
+        if pod.is_finished() && (!reason.is_empty() || disrupted()) {
+            return true; // Not the program ended it: the node was short, a deadline passed.
+        }
+        let last = duration(ended);
+        let longest = self
+            .longest_run(pod, container.name())
+            .unwrap_or(last)
+            .max(last);
+        if container
+            .running_since()
+            .is_some_and(|since| self.ripe(since, proof(longest)))
+        {
             return true;
         }
-        let Some(job) = self.get::<Job>(&pod.namespace, &owner.name).found() else {
+        match pod.controller.as_ref().map(|owner| owner.kind.as_str()) {
+            Some("Job") => self.is_try_over(pod),
+            // Its controller makes another in its place.
+            Some(_) => pod.is_finished(),
+            None => {
+                let finished = ended
+                    .finished_at
+                    .as_ref()
+                    .map(|time| time.0)
+                    .or(pod.created);
+                pod.is_finished() && finished.is_none_or(|at| self.ripe(at, LONGEST))
+            }
+        }
+    }
+
+    /// Whether the Job that this pod is a try of does without it: a later try speaks for it, or
+    /// the Job or its CronJob has succeeded since, or it was given up a day ago.
+    fn is_try_over(&self, pod: &Pod) -> bool {
+        let Some(owner) = &pod.controller else {
             return false;
         };
-        let status = job.status.as_ref();
-        let conditions = status.and_then(|status| status.conditions.as_ref());
-        let complete = (conditions.into_iter().flatten())
-            .any(|condition| condition.type_ == "Complete" && condition.status == "True");
-        let succeeded = status.and_then(|status| status.succeeded).unwrap_or(0) > 0;
-        let later = |other: &Pod| other.created > pod.created;
-        let cron = crate::view::controller(&job.metadata).filter(|owner| owner.kind == "CronJob");
-        let succeeded_since = || {
-            let cron = self.get::<CronJob>(&pod.namespace, &cron?.name).found()?;
-            let success = cron.status.as_ref()?.last_successful_time.as_ref()?.0;
-            Some(finished? < success)
+        let runs = pod
+            .containers()
+            .filter_map(|container| container.ended().next());
+        let runs: Vec<_> = runs.collect();
+        let longest = runs.iter().copied().map(duration).max().unwrap_or_default();
+        let finished = runs
+            .iter()
+            .filter_map(|run| run.finished_at.as_ref())
+            .map(|time| time.0)
+            .max();
+        let later = |other: &&Pod| other.uid != pod.uid && other.created > pod.created;
+        let does_better = |other: &Pod| {
+            let mut ends = other
+                .containers()
+                .filter_map(|container| container.ended().next());
+            let since = other
+                .containers()
+                .filter_map(|container| container.running_since())
+                .max();
+            other.phase() == "Succeeded"
+                || since.is_some_and(|since| self.ripe(since, proof(longest)))
+                || ends.any(|run| run.exit_code != 0)
         };
-        complete
-            || succeeded
-            || self.pods_of(&owner.uid).any(later)
-            || succeeded_since().unwrap_or(false)
+        if self.pods_of(&owner.uid).filter(later).any(does_better) {
+            return true;
+        }
+        if pod.is_finished() && finished.is_some_and(|at| self.ripe(at, LASTING)) {
+            return true;
+        }
+        let job = self.get::<Job>(&pod.namespace, &owner.name).found();
+        job.is_some_and(|job| self.is_job_over(job, pod.created))
+    }
+
+    /// Whether a Job that has had failures since then is no trouble: it is complete or suspended,
+    /// or its CronJob succeeded since.
+    pub fn is_job_over(&self, job: &Job, since: Option<Timestamp>) -> bool {
+        let conditions = job
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref());
+        let is_done = (conditions.into_iter().flatten()).any(|condition| {
+            let type_ = condition.type_.as_str();
+            matches!(type_, "Complete" | "SuccessCriteriaMet" | "Suspended")
+                && condition.status == "True"
+        });
+        let owner = crate::view::controller(&job.metadata).filter(|owner| owner.kind == "CronJob");
+        let succeeded = || {
+            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+            let cron_job = self.get::<CronJob>(namespace, &owner?.name).found()?;
+            Some(cron_job.status.as_ref()?.last_successful_time.as_ref()?.0)
+        };
+        is_done || succeeded().is_some_and(|success| Some(success) > since)
     }
 
     /// What the run that ended last printed; none where that cannot be had.

@@ -11,5 +11,5 @@ mod secret;
 pub use calico::{CalicoPolicy, GlobalCalicoPolicy};
 pub use event::{About, Event};
 pub use log::{Log, LogLine, Run};
-pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodStatus};
+pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodStatus, duration};
 pub use secret::Secret;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
     self as core, ContainerState, ContainerStateTerminated, PodCondition, PodIP, PodSpec,
 };
@@ -292,6 +292,20 @@ impl<'a> Container<'a> {
 
     fn state(&self) -> Option<&'a ContainerState> {
         self.status?.state.as_ref()
+    }
+}
+
+/// How long a run that has ended took; nothing for one that never started, whose start is said to
+/// be that of 1970.
+pub fn duration(run: &ContainerStateTerminated) -> SignedDuration {
+    let start = run
+        .started_at
+        .as_ref()
+        .map(|time| time.0)
+        .filter(|start| start.as_second() > 0);
+    match (start, &run.finished_at) {
+        (Some(start), Some(end)) => end.0.duration_since(start).max(SignedDuration::ZERO),
+        _ => SignedDuration::ZERO,
     }
 }
 

@@ -17,7 +17,9 @@ use crate::view::View;
 
 mod config_source;
 mod eviction;
+mod out_of_memory;
 mod replicas;
+mod runs;
 
 macro_rules! rules {
     ($($module:ident,)*) => {
@@ -36,6 +38,9 @@ rules! {
     config_map_key_missing,
     secret_missing,
     secret_key_missing,
+    crash_unexplained,
+    oom_killed,
+    node_out_of_memory,
     node_pressure_eviction,
     storage_limit_eviction,
 }

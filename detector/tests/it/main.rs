@@ -1,6 +1,7 @@
 //! What the detector says of states of clusters, by area.
 
 mod configuration;
+mod crashes;
 mod evictions;
 mod properties;
 mod support;

@@ -1,5 +1,6 @@
 //! States of clusters, written down briefly, and what is said of them.
 
+use crashbook_detector::facts::{Log, LogLine, Run};
 use crashbook_detector::{Engine, Kind, Object, Observation, Verdict};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -42,6 +43,22 @@ impl State {
     pub fn seen(mut self, observation: Observation) -> Self {
         self.seen.push(observation);
         self
+    }
+
+    /// Adds what the container `app` of the pod `shop/web` printed, with timestamps or without.
+    pub fn log(self, run: Run, text: &str) -> Self {
+        self.seen(Observation::Log(Log {
+            namespace: "shop".to_owned(),
+            pod: "web".to_owned(),
+            uid: None,
+            container: "app".to_owned(),
+            run,
+            container_id: None,
+            lines: text
+                .lines()
+                .map(|line| LogLine::parse(line.as_bytes()))
+                .collect(),
+        }))
     }
 
     /// Leaves a kind unlisted, so that its absences mean nothing.

@@ -1,0 +1,217 @@
+//! What the rules of containers that end share: which run ended last, whether that is a trouble
+//! still, what it printed, and who killed it.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
+
+use crate::facts::{Container, Event, LogLine, Pod, Run, duration};
+use crate::verdict::Evidence;
+use crate::view::View;
+use crate::words::{LONGEST, Words};
+
+/// How long to wait for the log of a run that has ended.
+const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+
+/// A container whose run ended, while that still is a trouble.
+#[derive(Clone, Copy)]
+pub(super) struct Ended<'a> {
+    /// The container.
+    pub container: Container<'a>,
+    /// The run that ended last.
+    pub run: &'a ContainerStateTerminated,
+    /// How many of its runs ended.
+    pub times: i32,
+    /// Whether it ends again and again, and not once after a long time.
+    pub repeats: bool,
+    /// Whether the pod is a Job's, for which each end counts.
+    pub of_job: bool,
+}
+
+impl Ended<'_> {
+    /// Whether it failed often enough to be called failing: twice, or once for a Job.
+    pub(super) fn is_failing(&self) -> bool {
+        self.run.exit_code != 0 && (self.of_job || self.repeats && self.times >= 2)
+    }
+
+    /// When the run ended.
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.run.finished_at.as_ref().map(|time| time.0)
+    }
+
+    /// When the run started.
+    pub(super) fn started(&self) -> Option<Timestamp> {
+        self.run.started_at.as_ref().map(|time| time.0)
+    }
+
+    /// Since when it keeps ending, as far as is known: since the run ended, or since the first
+    /// time that the kubelet held it back.
+    pub(super) fn since(&self, pod: &Pod, view: &View<'_>) -> Timestamp {
+        let name = self.container.name();
+        let held_back = (view.events_of(pod))
+            .filter(|event| event.reason == "BackOff" && event.about.container() == Some(name))
+            .filter(|event| event.message.contains("restarting failed container"))
+            .filter_map(|event| event.first);
+        held_back
+            .chain(self.at())
+            .min()
+            .or(pod.created)
+            .unwrap_or(view.now())
+    }
+
+    /// The end of the run as evidence.
+    pub(super) fn evidence(&self, pod: &Pod) -> Evidence {
+        let is_current = self
+            .container
+            .status
+            .and_then(|status| status.state.as_ref());
+        let is_current =
+            is_current.is_some_and(|state| state.terminated.as_ref() == Some(self.run));
+        let field = if is_current {
+            "state.terminated"
+        } else {
+            "lastState.terminated"
+        };
+        let reason = self.run.reason.as_deref().unwrap_or_default();
+        let mut quote = format!("exit code {} {reason}", self.run.exit_code)
+            .trim_end()
+            .to_owned();
+        if let Some(message) = self
+            .run
+            .message
+            .as_deref()
+            .filter(|message| !message.is_empty())
+        {
+            quote += &format!(": {}", message.trim_end());
+        }
+        Evidence {
+            at: self.at(),
+            ..self.container.evidence(pod, field, quote)
+        }
+    }
+}
+
+/// The containers of a pod whose end is a trouble now: the pod is not being deleted, and
+/// [`View::is_crash_over`] does not hold.
+pub(super) fn ended<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<Ended<'a>> {
+    if pod.deleting.is_some() {
+        return Vec::new();
+    }
+    let of_job = pod
+        .controller
+        .as_ref()
+        .is_some_and(|owner| owner.kind == "Job");
+    let ended = pod.containers().filter_map(|container| {
+        let run = container.ended().next()?;
+        if view.is_crash_over(pod, &container, run) {
+            return None;
+        }
+        let times = container.restarts() + i32::from(!container.is_running());
+        let repeats = duration(run) < LONGEST || is_frequent(pod, times, view.now());
+        Some(Ended {
+            container,
+            run,
+            times,
+            repeats,
+            of_job,
+        })
+    });
+    ended.collect()
+}
+
+/// Whether a container that runs for long each time ends often nevertheless: every half an hour
+/// on average.
+fn is_frequent(pod: &Pod, times: i32, now: Timestamp) -> bool {
+    const OFTEN: SignedDuration = SignedDuration::from_mins(30);
+    let start = pod
+        .status
+        .start_time
+        .as_ref()
+        .map(|time| time.0)
+        .or(pod.created);
+    times >= 3 && start.is_some_and(|start| now.duration_since(start) / times < OFTEN)
+}
+
+/// Who ended a run, where an event of the pod tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Killer {
+    /// The kubelet, because the liveness probe failed.
+    LivenessProbe,
+    /// The kubelet, because the startup probe failed.
+    StartupProbe,
+    /// The kubelet, for another reason: the pod's sandbox is made anew, its definition changed.
+    Kubelet,
+}
+
+/// Who killed the run, with the event that tells.
+pub(super) fn killer<'a>(
+    ended: &Ended<'_>,
+    pod: &Pod,
+    view: &View<'a>,
+) -> Option<(Killer, &'a Event)> {
+    let name = ended.container.name();
+    let events = view
+        .events_of(pod)
+        .filter(|event| match event.reason.as_str() {
+            "Killing" => match event.about.container() {
+                Some(container) => container == name,
+                None => event.message.split_whitespace().any(|word| word == name),
+            },
+            "SandboxChanged" => true,
+            _ => false,
+        });
+    let of_run = events.filter(|event| event.last >= ended.started());
+    let event = of_run.max_by_key(|event| event.last)?;
+    let killer = if event.message.contains("failed liveness probe") {
+        Killer::LivenessProbe
+    } else if event.message.contains("failed startup probe") {
+        Killer::StartupProbe
+    } else {
+        Killer::Kubelet
+    };
+    Some((killer, event))
+}
+
+/// What a run printed.
+pub(super) enum Printed<'a> {
+    /// Its last lines.
+    Read(Words<'a>),
+    /// They cannot be had, with the reason where one is known.
+    Unavailable(Option<&'a str>),
+    /// They may yet be read.
+    Awaited,
+}
+
+/// What the run that ended last printed.
+pub(super) fn printed<'a>(ended: &Ended<'_>, pod: &Pod, view: &View<'a>) -> Printed<'a> {
+    if let Some(words) = view.words_of_last_run(pod, &ended.container) {
+        return Printed::Read(words);
+    }
+    let name = ended.container.name();
+    let runs = [Run::Previous, Run::Current];
+    let why = runs
+        .into_iter()
+        .find_map(|run| view.log_unavailable(pod, name, run));
+    if why.is_some() || ended.at().is_none_or(|end| view.ripe(end, LOG_PATIENCE)) {
+        return Printed::Unavailable(why);
+    }
+    Printed::Awaited
+}
+
+/// The last lines for people to read: at most five that are not empty and not the same, each cut.
+pub(super) fn last_lines(lines: &[LogLine]) -> Vec<String> {
+    const MOST: usize = 5;
+    const WIDTH: usize = 240;
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<String> = lines
+        .iter()
+        .rev()
+        .map(|line| line.text.trim_end())
+        .filter(|text| !text.is_empty() && seen.insert(*text))
+        .take(MOST)
+        .map(|text| text.chars().take(WIDTH).collect())
+        .collect();
+    last.reverse();
+    last
+}
