@@ -165,6 +165,12 @@ impl Lock {
         }
     }
 
+    /// The lock on the life of the folder's kind cluster: shared by every run that uses it,
+    /// exclusive for who makes, replaces or deletes it.
+    pub(crate) fn lifecycle(state: &State) -> Self {
+        Self::new(state, "cluster")
+    }
+
     /// Waits for it; `waits` is called once if that takes longer than asking. It is held until the
     /// file is dropped.
     pub(crate) async fn acquire(
@@ -177,6 +183,64 @@ impl Lock {
         let file = take(&self.lock, hold, &mut waits).await?;
         drop(gate);
         Ok(file)
+    }
+}
+
+impl Lock {
+    /// Waits to be the next who may take the lock; nobody else can until this is dropped.
+    pub(crate) async fn gate(&self, waits: impl FnOnce()) -> Result<Gate, ClaimError> {
+        let gate = take(&self.gate, Hold::Exclusive, &mut Some(waits)).await?;
+        Ok(Gate {
+            _gate: gate,
+            lock: self.lock.clone(),
+            held: None,
+        })
+    }
+}
+
+/// A lock that may be tried, waited for, and shared again, without anyone coming in between.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    _gate: File,
+    lock: PathBuf,
+    held: Option<File>,
+}
+
+impl Gate {
+    /// Takes the lock if nobody has it; says whether.
+    pub(crate) fn alone(&mut self) -> Result<bool, ClaimError> {
+        let at = |source| ClaimError::File {
+            path: self.lock.clone(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.lock)
+            .map_err(at)?;
+        match file.try_lock() {
+            Ok(()) => self.held = Some(file),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(source)) => return Err(at(source)),
+        }
+        Ok(true)
+    }
+
+    /// Waits until nobody else has the lock, and takes it.
+    pub(crate) async fn wait_alone(&mut self) -> Result<(), ClaimError> {
+        self.held = Some(take(&self.lock, Hold::Exclusive, &mut None::<fn()>).await?);
+        Ok(())
+    }
+
+    /// The lock, where it is held alone.
+    pub(crate) fn held(&self) -> Option<&File> {
+        self.held.as_ref()
+    }
+
+    /// Goes over to sharing the lock with those who come next.
+    pub(crate) async fn share(mut self) -> Result<File, ClaimError> {
+        drop(self.held.take());
+        take(&self.lock, Hold::Shared, &mut None::<fn()>).await
     }
 }
 

@@ -144,11 +144,18 @@ pub enum Undo {
         /// What stood in `/var/lib/kubelet/kubeadm-flags.env`.
         flags: String,
     },
-    /// Removes a file that fills a node's disk.
+    /// Stops a transient systemd unit on a node: one that uses something up.
+    StopUnit {
+        /// The node.
+        node: String,
+        /// The unit.
+        unit: String,
+    },
+    /// Removes a file or folder that fills a node's disk.
     RemoveFill {
         /// The node.
         node: String,
-        /// The file on the node.
+        /// The path on the node.
         path: String,
     },
     /// Removes a container that ran beside the cluster.
@@ -189,6 +196,7 @@ impl std::fmt::Display for Undo {
                 write!(f, "remove taint {key}:{effect} from node {node}")
             }
             Self::StartUnit { node, unit } => write!(f, "start {unit} on node {node}"),
+            Self::StopUnit { node, unit } => write!(f, "stop {unit} on node {node}"),
             Self::RestoreThreshold { node, .. } => write!(f, "restore the kubelet of node {node}"),
             Self::RemoveFill { node, path } => write!(f, "remove {path} from node {node}"),
             Self::RemoveContainer { container } => write!(f, "remove container {container}"),
@@ -361,6 +369,13 @@ impl Journal {
         self.written().record.header.target.clone()
     }
 
+    /// A number that this journal gives once.
+    pub(crate) fn number(&self) -> u64 {
+        let mut written = self.written();
+        written.next += 1;
+        written.next - 1
+    }
+
     /// Writes down how to undo what the caller is about to do. Once this returns, it is on disk.
     pub fn record(&self, undo: Undo) -> Result<Entry, JournalError> {
         let mut written = self.written();
@@ -395,6 +410,11 @@ impl Journal {
         self.append(&mut written, &Line::Kept(how_to_end.to_owned()))?;
         written.record.kept = Some(how_to_end.to_owned());
         Ok(())
+    }
+
+    /// How to end what was kept, where it was.
+    pub fn kept(&self) -> Option<String> {
+        self.written().record.kept.clone()
     }
 
     /// What is not undone, the latest first: the order in which to undo it.

@@ -3,19 +3,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    io,
+    path::{Path, PathBuf},
 };
 
 use futures::future::BoxFuture;
-use serde::Serialize;
 
 use crate::{
-    journal::{Journal, Target},
+    claims::ClaimError,
+    journal::{Journal, JournalError, Target},
     progress::Progress,
+    scenario::{NodeFacts, NodeFault, Pool, Spec},
+    yaml,
 };
 
+pub mod kind;
+
 /// A cluster, and the ways to break it that its API does not have.
-pub trait Backend: std::fmt::Debug + Send + Sync {
+pub trait Backend: Send + Sync {
     /// The backend's name, as after `--on`: `kind`, `context`.
     fn name(&self) -> &'static str;
 
@@ -29,11 +34,12 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The cluster, for [`Journal::open`] and [`crate::claims::acquire`].
     fn target(&self) -> &Target;
 
-    /// The nodes that may be used, by pool.
-    fn pools(&self) -> &Pools;
+    /// The first node of each pool, with the names of all, by the pool's name. What can be used up
+    /// there is as of now.
+    fn pools<'a>(&'a self) -> BoxFuture<'a, Result<BTreeMap<Pool, NodeFacts>, BackendError>>;
 
-    /// What the cluster lacks of this: the reason to skip a scenario.
-    fn lacks(&self, needs: &Needs) -> Option<String>;
+    /// What the cluster lacks of what this scenario needs: the reason to skip it.
+    fn lacks(&self, scenario: &Spec) -> Option<String>;
 
     /// Sees to it that every node can start containers of these images without a registry. An
     /// image that is there is not loaded again.
@@ -43,88 +49,23 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<(), BackendError>>;
 
-    /// Does this to a node. What has to be undone is in the journal first.
+    /// Does this to the nodes of a pool. What has to be undone is in the journal first.
     fn node<'a>(
         &'a self,
         journal: &'a Journal,
-        node: &'a str,
         fault: &'a NodeFault,
     ) -> BoxFuture<'a, Result<(), BackendError>>;
 }
 
-/// Nodes by pool. `general` takes any pod; the nodes of every other pool have the taint
-/// `crashbook.dev/pool=POOL:NoSchedule`, and all have the label `crashbook.dev/pool: POOL`.
-pub type Pools = BTreeMap<String, Vec<Node>>;
-
-/// The label and the taint's key that name a node's pool.
+/// The label of a node, and the key of its taint, that name its pool. Nodes of the pool
+/// [`GENERAL`] have no taint, so that they take any pod.
 pub const POOL: &str = "crashbook.dev/pool";
 
-/// The pool without a taint.
+/// The pool of the nodes that take any pod.
 pub const GENERAL: &str = "general";
 
-/// A node, as templates see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// What pods may request there, in the API's own words: `memory` in Ki, say.
-    pub allocatable: BTreeMap<String, String>,
-    /// What it has.
-    pub capacity: BTreeMap<String, String>,
-    /// What pods may really use there before its kubelet is short of it.
-    pub room: Room,
-}
-
-/// How much of each resource pods may use on an idle node before the kubelet's eviction threshold
-/// is met: what a load must exceed. None where no threshold is set, or it is not known.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Room {
-    /// Memory, in bytes.
-    pub memory: Option<u64>,
-    /// The kubelet's file system, in bytes.
-    pub nodefs: Option<u64>,
-    /// Files on the kubelet's file system.
-    pub inodes: Option<u64>,
-}
-
-/// What a scenario needs of a cluster.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Needs {
-    /// The cluster keeps NetworkPolicies.
-    pub network_policy: bool,
-    /// At least so many nodes of the pool `general`.
-    pub workers: usize,
-    /// A node of this pool, for itself.
-    pub node: Option<String>,
-    /// It changes nodes in ways that the API cannot.
-    pub node_faults: bool,
-    /// Containers beside the cluster.
-    pub services: BTreeSet<String>,
-}
-
-/// What can be done to a node.
-#[derive(Debug, Clone, PartialEq)]
-pub enum NodeFault {
-    /// Stops its kubelet; its containers run on.
-    Stop,
-    /// Starts its kubelet, and waits until the node is Ready.
-    Start,
-    /// Fills the file system of its kubelet with a file of so many bytes.
-    Fill {
-        /// The size of the file.
-        bytes: u64,
-    },
-    /// Sets the kubelet's eviction thresholds, all of them, and restarts it.
-    Threshold {
-        /// As the kubelet's `--eviction-hard` has it: `pid.available<1000`.
-        eviction_hard: String,
-    },
-}
-
-/// Why a backend cannot do what it was asked to. Each message names the thing, the cause and the
-/// next step.
+/// Why a backend cannot do what it was asked to. Each message names the thing, the cause and,
+/// where crashbook knows it, the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The backend has no such way.
@@ -137,4 +78,208 @@ pub enum BackendError {
         /// Why not.
         why: String,
     },
+    /// A program is not installed.
+    #[error("`{program}` is not on the PATH: {next}")]
+    NoProgram {
+        /// The program.
+        program: String,
+        /// What to do.
+        next: &'static str,
+    },
+    /// A program could not be started.
+    #[error("cannot start `{program}`: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("`{command}` failed:\n  {said}{}", next.map(|next| format!("\n{next}")).unwrap_or_default())]
+    Command {
+        /// The program and its arguments.
+        command: String,
+        /// The end of what it printed.
+        said: String,
+        /// What to do.
+        next: Option<&'static str>,
+    },
+    /// A program does not come to an end.
+    #[error("`{command}` has not ended after {seconds} s: does the container engine still answer?")]
+    Silent {
+        /// The program and its arguments.
+        command: String,
+        /// For how long it was waited.
+        seconds: u64,
+    },
+    /// A program's or a server's answer makes no sense.
+    #[error("{what}: {problem}")]
+    Answer {
+        /// What was asked.
+        what: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// The API server refuses, or does not answer.
+    #[error("{what}: {source}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// A kubeconfig does not lead to a cluster.
+    #[error("kubeconfig {path}: {problem}", path = path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Something did not come about in time.
+    #[error("{what} after {seconds} s{last}")]
+    Late {
+        /// What did not: `node a is not Ready`.
+        what: String,
+        /// For how long it was waited.
+        seconds: u64,
+        /// What was seen last, after a colon, or nothing.
+        last: String,
+    },
+    /// A setting of the configuration did not take effect.
+    #[error(
+        "{place}: {setting} is {got} and should be {want}: the setting did not take effect; is the node image or kind of a version that crashbook does not know?"
+    )]
+    Setting {
+        /// Where: a node, or a component.
+        place: String,
+        /// Which.
+        setting: String,
+        /// What it should be.
+        want: String,
+        /// What it is.
+        got: String,
+    },
+    /// The state folder cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A configuration is not what it should be.
+    #[error("kind-config.yaml: {0}")]
+    Config(#[from] yaml::Error),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A claim cannot be had.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+}
+
+impl BackendError {
+    /// For a program that is not installed.
+    pub(crate) fn no_program(program: &str) -> Self {
+        let next = match program {
+            "kind" => "install kind, https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
+            "sh" => "a POSIX shell is needed",
+            _ => "install Docker, Podman or nerdctl, and start it",
+        };
+        Self::NoProgram {
+            program: program.to_owned(),
+            next,
+        }
+    }
+
+    /// For a program that could not be started.
+    pub(crate) fn started(program: &str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            Self::no_program(program)
+        } else {
+            Self::Start {
+                program: program.to_owned(),
+                source,
+            }
+        }
+    }
+
+    /// For a request to the API.
+    pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        |source| Self::Api {
+            what,
+            source: Box::new(source),
+        }
+    }
+
+    /// For a file.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::File { path, source }
+    }
+}
+
+/// What to do about a failure that a program told in these words.
+pub(crate) fn next_step(said: &str) -> Option<&'static str> {
+    let steps = [
+        (
+            "no space left on device",
+            "The disk is full: make room, `docker system df` shows what the engine uses.",
+        ),
+        (
+            "ENOSPC",
+            "The disk is full: make room, `docker system df` shows what the engine uses.",
+        ),
+        (
+            "too many open files",
+            "The host's limits are too low: https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files",
+        ),
+        (
+            "port is already allocated",
+            "Another program uses the port: end it, or the cluster that has it.",
+        ),
+        (
+            "address already in use",
+            "Another program uses the port: end it, or the cluster that has it.",
+        ),
+        (
+            "Cannot connect to the Docker daemon",
+            "Start the container engine, and try again.",
+        ),
+        (
+            "Cannot connect to Podman",
+            "Start the container engine, and try again.",
+        ),
+        ("connection refused", "Is the container engine running?"),
+        (
+            "permission denied while trying to connect",
+            "This user may not use the container engine: add it to the engine's group.",
+        ),
+        (
+            "already exist for a cluster with the name",
+            "Delete what is left of it: `crashbook down`.",
+        ),
+        (
+            "pull access denied",
+            "Is the image's name right? Set KIND_NODE_IMAGE for another node image.",
+        ),
+        (
+            "manifest unknown",
+            "Is the image's tag right? Set KIND_NODE_IMAGE for another node image.",
+        ),
+        (
+            "failed to pull image",
+            "No registry answers, or it lacks the image: KIND_NODE_IMAGE chooses a node image that the engine has.",
+        ),
+        (
+            "executable file not found",
+            "A program that is needed is not installed.",
+        ),
+    ];
+    steps
+        .iter()
+        .find(|(words, _)| said.contains(words))
+        .map(|(_, step)| *step)
 }

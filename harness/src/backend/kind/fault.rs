@@ -1,0 +1,268 @@
+//! Faults of nodes, by the container engine: a node is a container with systemd in it.
+
+use std::time::Duration;
+
+use crashbook_detector::kubernetes::quantity::{NotAQuantity, Quantity};
+
+use super::{Kind, engine::Engine};
+use crate::{
+    backend::BackendError,
+    journal::{Entry, Journal, Undo},
+    recover,
+    scenario::{FillResource, NodeFault, NodeFill, Pool, Unit},
+};
+
+/// Where kubeadm keeps the flags of a node's kubelet, which override its configuration.
+const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
+
+/// How long a node may take to be Ready once its kubelet runs.
+const READY: Duration = Duration::from_secs(60);
+
+/// The pool whose nodes this is done to.
+pub(super) fn pool(fault: &NodeFault) -> &Pool {
+    match fault {
+        NodeFault::Stop(unit) | NodeFault::Start(unit) => &unit.pool,
+        NodeFault::Fill(fill) | NodeFault::Empty(fill) => &fill.pool,
+        NodeFault::Threshold(threshold) => &threshold.pool,
+    }
+}
+
+/// Does this to every node of its pool.
+pub(super) async fn inject(
+    kind: &Kind,
+    journal: &Journal,
+    fault: &NodeFault,
+) -> Result<(), BackendError> {
+    let engine = &kind.engine;
+    for node in kind.nodes(pool(fault))? {
+        match fault {
+            NodeFault::Stop(stop) => {
+                let unit = unit(stop.unit).to_owned();
+                let undo = Undo::StartUnit {
+                    node: node.clone(),
+                    unit: unit.clone(),
+                };
+                let _ = journal.record(undo)?;
+                engine.on_node(node, &["systemctl", "stop", &unit]).await?;
+            }
+            NodeFault::Start(start) => {
+                engine
+                    .on_node(node, &["systemctl", "start", unit(start.unit)])
+                    .await?;
+                recover::node_ready(&kind.client, node, READY).await?;
+            }
+            NodeFault::Fill(fill) => self::fill(engine, journal, node, fill).await?,
+            NodeFault::Empty(fill) => match place(engine, node, fill.resource).await? {
+                Place::Path(path) => {
+                    engine.on_node(node, &["rm", "-rf", &path]).await?;
+                }
+                Place::Unit(unit) => stop_unit(engine, node, unit).await?,
+            },
+            NodeFault::Threshold(threshold) => {
+                let flags = engine.on_node(node, &["cat", FLAGS]).await?;
+                if !is_recorded(journal, node) {
+                    let undo = Undo::RestoreThreshold {
+                        node: node.clone(),
+                        flags: flags.clone(),
+                    };
+                    let _ = journal.record(undo)?;
+                }
+                let flags = with_threshold(&flags, &threshold.signal, &threshold.value);
+                let flags = flags.ok_or_else(|| BackendError::Answer {
+                    what: format!("{FLAGS} of node {node}"),
+                    problem: "it does not set KUBELET_KUBEADM_ARGS=\"...\"".to_owned(),
+                })?;
+                set_flags(engine, node, &flags).await?;
+                recover::node_ready(&kind.client, node, READY).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the first flags of a node are written down: later ones are the run's own.
+fn is_recorded(journal: &Journal, of: &str) -> bool {
+    let recorded = |(_, undo): &(Entry, Undo)| matches!(undo, Undo::RestoreThreshold { node, .. } if node == of);
+    journal.pending().iter().any(recorded)
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Kubelet => "kubelet",
+        Unit::Containerd => "containerd",
+    }
+}
+
+/// What holds on a node what a fill uses up.
+enum Place {
+    Path(String),
+    Unit(&'static str),
+}
+
+async fn place(engine: &Engine, node: &str, of: FillResource) -> Result<Place, BackendError> {
+    Ok(match of {
+        FillResource::Memory => Place::Unit("crashbook-fill-memory"),
+        FillResource::Pids => Place::Unit("crashbook-fill-pids"),
+        FillResource::ImageDisk => Place::Path("/var/lib/containerd/crashbook-fill".to_owned()),
+        FillResource::Disk | FillResource::Inodes => {
+            let flags = engine.on_node(node, &["cat", FLAGS]).await?;
+            let root = flag(&flags, "root-dir").unwrap_or("/var/lib/kubelet");
+            let name = if of == FillResource::Disk {
+                "fill"
+            } else {
+                "files"
+            };
+            Place::Path(format!("{root}/crashbook-{name}"))
+        }
+    })
+}
+
+async fn fill(
+    engine: &Engine,
+    journal: &Journal,
+    node: &str,
+    fill: &NodeFill,
+) -> Result<(), BackendError> {
+    let amount: Quantity =
+        fill.amount
+            .parse()
+            .map_err(|error: NotAQuantity| BackendError::Answer {
+                what: format!("the amount to fill on node {node}"),
+                problem: error.to_string(),
+            })?;
+    let amount = amount.ceil().to_string();
+    match place(engine, node, fill.resource).await? {
+        Place::Path(path) => {
+            let undo = Undo::RemoveFill {
+                node: node.to_owned(),
+                path: path.clone(),
+            };
+            let _ = journal.record(undo)?;
+            let script = if fill.resource == FillResource::Inodes {
+                r#"mkdir -p "$0" && cd "$0" && seq 1 "$1" | xargs touch"#
+            } else {
+                r#"fallocate -l "$1" "$0""#
+            };
+            engine
+                .on_node(node, &["sh", "-c", script, &path, &amount])
+                .await
+                .map(drop)
+        }
+        Place::Unit(unit) => {
+            let undo = Undo::StopUnit {
+                node: node.to_owned(),
+                unit: unit.to_owned(),
+            };
+            let _ = journal.record(undo)?;
+            // dd holds its buffer, at most 2047 MiB, for as long as nobody reads it.
+            let script = if fill.resource == FillResource::Memory {
+                r#"left=$0; while [ "$left" -gt 0 ]; do
+                     part=$left; [ "$part" -le 1073741824 ] || part=1073741824
+                     dd if=/dev/zero bs="$part" count=1 | sleep infinity &
+                     left=$((left - part))
+                   done; wait"#
+            } else {
+                r#"for _ in $(seq 1 "$0"); do sleep infinity & done; wait"#
+            };
+            let name = format!("--unit={unit}");
+            let run = [
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                "--property=TasksMax=infinity",
+                &name,
+            ];
+            let command = [&run[..], &["sh", "-c", script, &amount]].concat();
+            engine.on_node(node, &command).await.map(drop)
+        }
+    }
+}
+
+/// Stops a transient unit; one that is not there is stopped.
+pub(crate) async fn stop_unit(engine: &Engine, node: &str, unit: &str) -> Result<(), BackendError> {
+    let script = r#"! systemctl is-active --quiet "$0" || systemctl stop "$0""#;
+    engine
+        .on_node(node, &["sh", "-c", script, unit])
+        .await
+        .map(drop)
+}
+
+/// Gives a kubelet these flags, and restarts it: also where it has them, since it may have been
+/// started with others.
+pub(crate) async fn set_flags(
+    engine: &Engine,
+    node: &str,
+    flags: &str,
+) -> Result<(), BackendError> {
+    let script = r#"printf %s "$1" >"$0.new" && mv "$0.new" "$0" && systemctl restart kubelet"#;
+    engine
+        .on_node(node, &["sh", "-c", script, FLAGS, flags])
+        .await
+        .map(drop)
+}
+
+/// A flag's value among those of a kubelet.
+fn flag<'a>(flags: &'a str, name: &str) -> Option<&'a str> {
+    let value = flags.split_once(&format!("--{name}="))?.1;
+    value.split([' ', '"', '\n']).next()
+}
+
+/// The flags with this eviction threshold, in place of the one that the signal has, if any. None
+/// where the text holds no flags.
+fn with_threshold(flags: &str, signal: &str, value: &str) -> Option<String> {
+    let new = format!("{signal}<{value}");
+    match flag(flags, "eviction-hard") {
+        Some(old) => {
+            let others = old.split(',').filter(|one| {
+                !one.is_empty() && one.split_once('<').is_none_or(|(name, _)| name != signal)
+            });
+            let all: Vec<&str> = others.chain([new.as_str()]).collect();
+            let flag = |thresholds: &str| format!("--eviction-hard={thresholds}");
+            Some(flags.replacen(&flag(old), &flag(&all.join(",")), 1))
+        }
+        None => {
+            let start = "KUBELET_KUBEADM_ARGS=\"";
+            let at = flags.find(start)? + start.len();
+            Some(format!(
+                "{}--eviction-hard={new} {}",
+                &flags[..at],
+                &flags[at..]
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_threshold_changes_and_the_others_stay() {
+        let check = |flags: &str, want: Option<&str>| {
+            assert_eq!(
+                with_threshold(flags, "pid.available", "100").as_deref(),
+                want
+            );
+        };
+        check(
+            "KUBELET_KUBEADM_ARGS=\"--eviction-hard=memory.available<92%,pid.available<9 --root-dir=/r\"\n",
+            Some(
+                "KUBELET_KUBEADM_ARGS=\"--eviction-hard=memory.available<92%,pid.available<100 --root-dir=/r\"\n",
+            ),
+        );
+        check(
+            "KUBELET_KUBEADM_ARGS=\"--root-dir=/r\"",
+            Some("KUBELET_KUBEADM_ARGS=\"--eviction-hard=pid.available<100 --root-dir=/r\""),
+        );
+        check("", None);
+    }
+
+    #[test]
+    fn the_kubelets_folder_is_found() {
+        assert_eq!(
+            flag("A=\"--x=1 --root-dir=/run/kubelet\"\n", "root-dir"),
+            Some("/run/kubelet")
+        );
+        assert_eq!(flag("A=\"--x=1\"", "root-dir"), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! A cluster of [kind](https://kind.sigs.k8s.io): one for each state folder, made when it is first
+//! needed, and kept warm.
+
+mod check;
+mod cluster;
+mod config;
+mod engine;
+mod fault;
+mod images;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use kube::Client;
+
+pub use self::cluster::{Options, down, print_config, up};
+pub(crate) use self::{
+    check::is_ready,
+    cluster::{child_gone, delete},
+    engine::Engine,
+    fault::{set_flags, stop_unit},
+};
+use super::{Backend, BackendError};
+use crate::{
+    journal::{Journal, Target},
+    progress::Progress,
+    scenario::{NodeFacts, NodeFault, Pool, Spec, Verb},
+    state::State,
+};
+
+/// A kind cluster that is up. It is neither replaced nor deleted while this lives.
+pub struct Kind {
+    state: State,
+    engine: Engine,
+    client: Client,
+    kubeconfig: PathBuf,
+    target: Target,
+    pools: BTreeMap<Pool, NodeFacts>,
+    created: bool,
+    #[expect(dead_code, reason = "held open for its lock")]
+    in_use: File,
+}
+
+impl Kind {
+    /// Whether it was made just now, rather than found warm.
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// The names of a pool's nodes.
+    fn nodes(&self, pool: &str) -> Result<&[String], BackendError> {
+        self.pools
+            .get(pool)
+            .map(|facts| facts.names.as_slice())
+            .ok_or_else(|| BackendError::Unable {
+                backend: "kind",
+                what: format!("use a node of the pool {pool}"),
+                why: self.no_pool(pool),
+            })
+    }
+
+    fn no_pool(&self, pool: &str) -> String {
+        let pools: Vec<_> = self.pools.keys().map(String::as_str).collect();
+        format!(
+            "the pools are {}, and {pool} is none of them",
+            pools.join(", ")
+        )
+    }
+}
+
+impl Backend for Kind {
+    fn name(&self) -> &'static str {
+        "kind"
+    }
+
+    fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn kubeconfig(&self) -> Option<&Path> {
+        Some(&self.kubeconfig)
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn pools<'a>(&'a self) -> BoxFuture<'a, Result<BTreeMap<Pool, NodeFacts>, BackendError>> {
+        async {
+            let nodes = check::look(&self.client).await?;
+            Ok(check::pools(&nodes))
+        }
+        .boxed()
+    }
+
+    fn lacks(&self, scenario: &Spec) -> Option<String> {
+        let steps = scenario.inject.iter().chain(&scenario.fix);
+        let faults = steps.filter_map(|step| match step {
+            Verb::Node(fault) => Some(fault::pool(fault)),
+            _ => None,
+        });
+        let mut pools = scenario.needs.node.iter().chain(faults);
+        if let Some(pool) = pools.find(|pool| !self.pools.contains_key(*pool)) {
+            return Some(self.no_pool(pool));
+        }
+        let workers = self
+            .pools
+            .get(super::GENERAL)
+            .map_or(0, |facts| facts.names.len());
+        let wanted = scenario.needs.workers as usize;
+        if workers < wanted {
+            return Some(format!(
+                "it has {workers} general workers, and {wanted} are needed"
+            ));
+        }
+        None
+    }
+
+    fn images<'a>(
+        &'a self,
+        images: &'a BTreeSet<String>,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        images::load(self, images, progress).boxed()
+    }
+
+    fn node<'a>(
+        &'a self,
+        journal: &'a Journal,
+        fault: &'a NodeFault,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        fault::inject(self, journal, fault).boxed()
+    }
+}
