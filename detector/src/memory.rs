@@ -7,9 +7,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Node, PodSpec};
 
 use crate::facts::{self, Event, Log, Pod, Run};
+use crate::kubernetes::scheduling::Nodes;
 use crate::object::{Kind, Object, Resource};
 use crate::observation::{NodeStats, Observation, PeriodsByContainer};
 
@@ -47,6 +48,15 @@ impl Key {
 
     pub(crate) fn pods_of(controller_uid: &str) -> Self {
         Self::of(("of", controller_uid))
+    }
+
+    pub(crate) fn nominated_to(node: &str) -> Self {
+        Self::of(("nominated", node))
+    }
+
+    /// What the scheduler looks at of all nodes, and what is requested on them.
+    pub(crate) fn scheduling() -> Self {
+        Self::of("scheduling")
     }
 
     pub(crate) fn events_about(kind: &str, namespace: &str, name: &str) -> Self {
@@ -115,6 +125,8 @@ pub struct Memory {
     unreadable: BTreeMap<Kind, String>,
     pods_on: BTreeMap<String, BTreeSet<(String, String)>>,
     pods_of: BTreeMap<String, BTreeSet<(String, String)>>,
+    nominated_to: BTreeMap<String, BTreeSet<(String, String)>>,
+    nodes: Nodes,
     events_about: HashMap<Key, Vec<(String, String)>>,
     shared: HashMap<String, Shared>,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
@@ -259,6 +271,11 @@ impl Memory {
             touched.extend(keys);
             self.unindex(kind, &namespace, &name);
         }
+        let old =
+            (self.objects.get(&kind)).and_then(|namespaces| namespaces.get(&namespace)?.get(&name));
+        if place(&mut self.nodes, old, Some(&object)) {
+            touched.push(Key::scheduling());
+        }
         touched.push(Key::object(kind, &namespace, &name));
         touched.push(Key::in_namespace(kind, &namespace));
         touched.push(Key::of_kind(kind));
@@ -291,6 +308,9 @@ impl Memory {
             .and_then(|namespaces| namespaces.get_mut(namespace))
             .and_then(|names| names.remove(name));
         let Some(object) = object else { return };
+        if place(&mut self.nodes, Some(&object), None) {
+            touched.push(Key::scheduling());
+        }
         touched.push(Key::object(kind, namespace, name));
         touched.push(Key::in_namespace(kind, namespace));
         touched.push(Key::of_kind(kind));
@@ -379,6 +399,12 @@ impl Memory {
                         .or_default()
                         .insert(id.clone());
                 }
+                if let Some(node) = nominated(pod) {
+                    self.nominated_to
+                        .entry(node.to_owned())
+                        .or_default()
+                        .insert(id.clone());
+                }
                 if let Some(controller) = &pod.controller {
                     self.pods_of
                         .entry(controller.uid.clone())
@@ -406,6 +432,9 @@ impl Memory {
         match object {
             Object::Pod(pod) => {
                 let (node, controller) = (pod.node.clone(), pod.controller.clone());
+                if let Some(node) = nominated(pod).map(str::to_owned) {
+                    drop_from(self.nominated_to.entry(node), &id);
+                }
                 if let Some(node) = node {
                     drop_from(self.pods_on.entry(node), &id);
                 }
@@ -507,6 +536,18 @@ impl Memory {
         ids.filter_map(|(namespace, name)| self.get(namespace, name))
     }
 
+    pub(crate) fn nominated_to<'a>(
+        &'a self,
+        node: &str,
+    ) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let ids = self.nominated_to.get(node).into_iter().flatten();
+        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+    }
+
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
     pub(crate) fn events_about<'a>(
         &'a self,
         kind: &str,
@@ -594,6 +635,29 @@ fn drop_from(entry: Entry<'_, String, BTreeSet<(String, String)>>, id: &(String,
     }
 }
 
+/// Tells the scheduler's view of the nodes that an object has another state; whether that changes
+/// anything there.
+fn place(nodes: &mut Nodes, old: Option<&Object>, new: Option<&Object>) -> bool {
+    match (old, new) {
+        (_, Some(Object::Node(node))) => nodes.set(&name_of(node), Some(node)),
+        (Some(Object::Node(node)), None) => nodes.set(&name_of(node), None),
+        (Some(Object::Pod(old)), None) => nodes.replace(Some(old), None),
+        (None, Some(Object::Pod(new))) => nodes.replace(None, Some(new)),
+        (Some(Object::Pod(old)), Some(Object::Pod(new))) => nodes.replace(Some(old), Some(new)),
+        _ => false,
+    }
+}
+
+fn name_of(node: &Node) -> String {
+    node.metadata.name.clone().unwrap_or_default()
+}
+
+/// The node that an unbound pod is to take once its pods of lower priority have left.
+fn nominated(pod: &Pod) -> Option<&str> {
+    let name = pod.status.nominated_node_name.as_deref()?;
+    (pod.node.is_none() && !name.is_empty()).then_some(name)
+}
+
 fn key_of_event(event: &Event) -> Key {
     Key::events_about(&event.about.kind, &event.about.namespace, &event.about.name)
 }
@@ -607,7 +671,11 @@ fn index_keys(object: &Object) -> Vec<Key> {
                 .controller
                 .as_ref()
                 .map(|owner| Key::pods_of(&owner.uid));
-            node.into_iter().chain(controller).collect()
+            let nominated = nominated(pod).map(Key::nominated_to);
+            node.into_iter()
+                .chain(controller)
+                .chain(nominated)
+                .collect()
         }
         Object::Event(event) => vec![key_of_event(event)],
         _ => Vec::new(),

@@ -3,13 +3,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::facts::{Event, Log, Pod, Run};
+use crate::kubernetes::scheduling::{Load, NodeShape, Scan};
 use crate::memory::{Gone, Key, Memory};
 use crate::object::{Kind, Resource};
 use crate::observation::{NodeStats, PeriodsByContainer};
@@ -159,6 +162,31 @@ impl<'a> View<'a> {
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
         self.note(Key::pods_on(node));
         self.memory.pods_on(node)
+    }
+
+    /// The unbound pods that are to take a node once its pods of lower priority have left.
+    pub fn nominated_to(&self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.note(Key::nominated_to(node));
+        self.memory.nominated_to(node)
+    }
+
+    /// Which nodes a specification leaves, and which of them have room. What is free counts only
+    /// the pods that are known: see [`View::is_listed_everywhere`].
+    pub fn scan(&self, spec: &Arc<PodSpec>) -> Arc<Scan> {
+        self.note(Key::scheduling());
+        self.memory.nodes().scan(spec)
+    }
+
+    /// What the scheduler looks at of a node, if it is known.
+    pub fn node_shape(&self, node: &str) -> Option<&'a NodeShape> {
+        self.note(Key::scheduling());
+        self.memory.nodes().shape(node).map(Arc::as_ref)
+    }
+
+    /// What is requested on a node; none where nothing is.
+    pub fn load(&self, node: &str) -> Option<&'a Load> {
+        self.note(Key::scheduling());
+        self.memory.nodes().load(node)
     }
 
     /// The pods that an owner controls, such as a ReplicaSet: those of a Deployment are its

@@ -3,4 +3,6 @@
 
 pub mod quantity;
 pub mod references;
+pub mod resources;
+pub mod scheduling;
 pub mod selector;
