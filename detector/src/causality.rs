@@ -26,6 +26,20 @@ fn distance(class: Class) -> u8 {
     }
 }
 
+/// Whether a finding of the one class explains one of the other, of the same subject.
+fn is_nearer(cause: Class, symptom: Class) -> bool {
+    let leads_to = match cause {
+        // What was removed is made again, and finds no place.
+        Class::Preempted => matches!(
+            symptom,
+            Class::CapacityExhausted | Class::HostPortConflict | Class::PodAffinityUnsatisfiable
+        ),
+        Class::TaintEvicted => symptom == Class::TaintUntolerated,
+        _ => false,
+    };
+    leads_to || distance(cause) < distance(symptom)
+}
+
 /// Makes verdicts of findings: one for each cause and culprit that nothing else explains.
 pub(crate) fn verdicts(mut findings: Vec<Finding>) -> Vec<Verdict> {
     // The order in which rules and objects were judged must not show.
@@ -139,7 +153,7 @@ fn roots(findings: &[Finding]) -> Vec<usize> {
                 .copied()
                 .filter(|other| {
                     let other = &findings[*other];
-                    distance(other.class) < distance(finding.class)
+                    is_nearer(other.class, finding.class)
                         && (other.container.is_none()
                             || finding.container.is_none()
                             || other.container == finding.container)
@@ -154,8 +168,11 @@ fn roots(findings: &[Finding]) -> Vec<usize> {
                 .collect();
             explainers.sort_by_key(|other| {
                 let other = &findings[*other];
+                let names_the_subject =
+                    other.subject == finding.subject || other.affected.contains(&finding.subject);
                 (
                     distance(other.class),
+                    !names_the_subject,
                     other.confidence,
                     other.since,
                     other.class,

@@ -156,12 +156,15 @@ impl Share {
     }
 }
 
+/// A specification, kept so that its address stays its own, and what was found out about it.
+type Scanned = (Arc<PodSpec>, Arc<Scan>);
+
 /// The nodes as the scheduler sees them, and what was found out about specifications.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     shapes: BTreeMap<String, Arc<NodeShape>>,
     loads: BTreeMap<String, Load>,
-    scans: Mutex<HashMap<usize, (Arc<PodSpec>, Arc<Scan>)>>,
+    scans: Mutex<HashMap<usize, Scanned>>,
 }
 
 impl Nodes {
@@ -252,7 +255,6 @@ impl Nodes {
     pub(crate) fn scan(&self, spec: &Arc<PodSpec>) -> Arc<Scan> {
         let address = Arc::as_ptr(spec).addr();
         let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        // The specification is kept with it, so that its address stays its own.
         let (_, scan) = scans
             .entry(address)
             .or_insert_with(|| (spec.clone(), Arc::new(Scan::of(spec, self))));

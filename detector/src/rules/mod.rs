@@ -20,6 +20,7 @@ mod eviction;
 mod out_of_memory;
 mod replicas;
 mod runs;
+mod unschedulable;
 
 macro_rules! rules {
     ($($module:ident,)*) => {
@@ -34,6 +35,12 @@ macro_rules! rules {
 }
 
 rules! {
+    node_selector_unmatched,
+    taint_untolerated,
+    nodes_cordoned,
+    request_exceeds_nodes,
+    capacity_exhausted,
+    preempted,
     config_map_missing,
     config_map_key_missing,
     secret_missing,

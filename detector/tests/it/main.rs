@@ -4,4 +4,5 @@ mod configuration;
 mod crashes;
 mod evictions;
 mod properties;
+mod scheduling;
 mod support;

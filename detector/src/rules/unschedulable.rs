@@ -1,0 +1,295 @@
+//! What the rules of pods that no node takes share: which predicate leaves no node.
+//!
+//! The nodes are narrowed in one order, and the first predicate that leaves none is the cause:
+//! selector and affinity; taints; a node's whole size; volumes, host ports, pod affinity; what is
+//! free now. A node that is closed to the pod whatever the pod asks for, such as a control plane,
+//! is background.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
+
+use crate::facts::Pod;
+use crate::finding::Finding;
+use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
+use crate::object::Kind;
+use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
+use crate::view::{View, Workload};
+
+/// How long a node may take to come after an autoscaler said that it makes one.
+const PROVISIONING: SignedDuration = SignedDuration::from_mins(10);
+
+/// What leaves no node, in the order in which the nodes are narrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Obstacle {
+    /// Node selector or required node affinity.
+    Selector,
+    /// Taints that somebody put on the nodes.
+    Taints,
+    /// The size of the nodes.
+    Size,
+    /// The nodes that would hold it are cordoned.
+    Cordon,
+    /// The nodes that would hold it are not ready, under pressure, coming or going.
+    Unwell,
+    /// The claims, or the volumes that they are bound to.
+    Volumes,
+    /// Ports of the nodes.
+    Ports,
+    /// Pod affinity, anti-affinity or topology spread.
+    Affinity,
+    /// What is free now.
+    Capacity,
+}
+
+/// A pod that no node takes.
+pub(super) struct Unschedulable {
+    /// The predicate that leaves no node.
+    pub obstacle: Obstacle,
+    /// Which nodes are left, step by step.
+    pub scan: Arc<Scan>,
+    /// Since when the scheduler finds no node.
+    pub since: Timestamp,
+    /// The scheduler's word for it.
+    pub evidence: Evidence,
+    /// How sure it is which predicate it is.
+    pub confidence: Confidence,
+    /// What suffers.
+    pub workload: Workload,
+}
+
+impl Unschedulable {
+    /// The beginning of a finding.
+    pub fn finding(&self, class: Class, culprit: Culprit, summary: String) -> Finding {
+        Finding::new(
+            class,
+            self.workload.reference.clone(),
+            culprit,
+            self.since,
+            summary,
+        )
+        .confidence(self.confidence)
+        .evidence([self.evidence.clone()])
+    }
+
+    /// The resource that the scheduler's message says nodes have too little of.
+    pub fn scarce_by_message(&self) -> Option<String> {
+        let message = &self.evidence.quote;
+        if message.contains("Too many pods") {
+            return Some(PODS.to_owned());
+        }
+        let asked = self.scan.requests.keys();
+        asked
+            .filter(|resource| {
+                let text = format!("Insufficient {resource}");
+                let rest = message.split_once(&text).map(|(_, rest)| rest);
+                // Not the beginning of another resource's name.
+                rest.is_some_and(|rest| {
+                    !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-')
+                })
+            })
+            .min()
+            .cloned()
+    }
+
+    /// The nodes that would hold the pod, and that are unwell by a condition of their own.
+    pub fn unwell_nodes(&self, view: &View<'_>) -> Vec<Reference> {
+        let unwell = self.scan.unwell.iter().map(|(node, _)| node);
+        unwell
+            .filter(|node| is_unwell(&node.name, view))
+            .map(|node| Reference::cluster("Node", &node.name))
+            .collect()
+    }
+}
+
+/// What the scheduler has to say of a pod that it found no node for; none if it has a node, is
+/// about to get one, or was not looked at.
+pub(super) fn of(pod: &Pod, view: &View<'_>) -> Option<Unschedulable> {
+    let (evidence, since) = complaint(pod)?;
+    if is_nominated(pod) || is_being_made_a_node(pod, view) {
+        return None;
+    }
+    let scan = view.scan(&pod.spec);
+    let message = evidence.quote.clone();
+    let (obstacle, confidence) = if view.is_listed_everywhere(Kind::Node) {
+        computed(&scan, &message, view)?
+    } else {
+        (said(&message)?, Confidence::Likely)
+    };
+    Some(Unschedulable {
+        obstacle,
+        scan,
+        since,
+        evidence,
+        confidence,
+        workload: view.workload(pod),
+    })
+}
+
+/// What the scheduler says of a pod that has no node, and since when.
+pub(super) fn complaint(pod: &Pod) -> Option<(Evidence, Timestamp)> {
+    if pod.node.is_some() || pod.deleting.is_some() || pod.is_finished() {
+        return None;
+    }
+    let condition = pod.condition("PodScheduled")?;
+    if condition.status != "False" || condition.reason.as_deref() != Some("Unschedulable") {
+        return None;
+    }
+    let since = condition.last_transition_time.as_ref().map(|time| time.0);
+    let since = since.or(pod.created)?;
+    Some((pod.condition_evidence(condition), since))
+}
+
+/// Whether pods of lower priority are leaving a node for it.
+fn is_nominated(pod: &Pod) -> bool {
+    let node = pod.status.nominated_node_name.as_deref();
+    node.is_some_and(|node| !node.is_empty())
+}
+
+/// Whether an autoscaler said that it makes a node for it: cluster-autoscaler's and Karpenter's
+/// words.
+fn is_being_made_a_node(pod: &Pod, view: &View<'_>) -> bool {
+    let event = view.latest_event(pod, &["TriggeredScaleUp", "Nominated"]);
+    let last = event.and_then(|event| event.last);
+    last.is_some_and(|last| view.within(last, PROVISIONING))
+}
+
+/// Narrows the nodes by what is known of them.
+fn computed(scan: &Scan, message: &str, view: &View<'_>) -> Option<(Obstacle, Confidence)> {
+    let certain = |obstacle| Some((obstacle, Confidence::Certain));
+    let open = || scan.full.iter().map(|(node, _)| node).chain(&scan.free);
+    if open().next().is_none() {
+        let obstacle = if !scan.cordoned.is_empty() && scan.unwell.is_empty() {
+            Obstacle::Cordon
+        } else if !scan.unwell.is_empty() {
+            Obstacle::Unwell
+        } else if !scan.too_small.is_empty() {
+            Obstacle::Size
+        } else if !scan.tainted.is_empty() {
+            Obstacle::Taints
+        } else if !scan.unselected.is_empty() {
+            Obstacle::Selector
+        } else {
+            // A cluster without nodes.
+            return Some((Obstacle::Capacity, Confidence::Likely));
+        };
+        return certain(obstacle);
+    }
+    if !view.is_listed_everywhere(Kind::Pod) {
+        let said = said(message).filter(|obstacle| *obstacle >= Obstacle::Volumes);
+        return Some((said?, Confidence::Likely));
+    }
+    if scan.free.is_empty() {
+        return certain(Obstacle::Capacity);
+    }
+    // By what is known it fits: the scheduler is about to find that out too.
+    None
+}
+
+/// What the scheduler's message gives as the reason, where the nodes cannot be looked at: of the
+/// reasons that it counts, the last by the order in which nodes are narrowed.
+///
+/// Source: the error constants of `pkg/scheduler/framework/plugins/*`.
+pub(super) fn said(message: &str) -> Option<Obstacle> {
+    let reasons = message.split(" preemption: ").next().unwrap_or_default();
+    let reasons = reasons
+        .split_once(": ")
+        .map_or(reasons, |(_, reasons)| reasons);
+    let obstacle = |reason: &str| {
+        let says = |text: &str| reason.contains(text);
+        if says("didn't match Pod's node affinity") || says("didn't match node selector") {
+            Some(Obstacle::Selector)
+        } else if says("pod topology spread") || says("affinity rules") {
+            Some(Obstacle::Affinity)
+        } else if says("PersistentVolume")
+            || says("persistentvolumeclaim")
+            || says("persistent volumes")
+            || says("volume node affinity conflict")
+        {
+            Some(Obstacle::Volumes)
+        } else if says("node.kubernetes.io/") {
+            Some(Obstacle::Unwell)
+        } else if says("taint") {
+            Some(Obstacle::Taints)
+        } else if says("were unschedulable") {
+            Some(Obstacle::Cordon)
+        } else if says("free ports") {
+            Some(Obstacle::Ports)
+        } else if says("Insufficient ") || says("Too many pods") {
+            Some(if message.contains("No preemption victims found") {
+                Obstacle::Capacity
+            } else {
+                Obstacle::Size
+            })
+        } else {
+            None
+        }
+    };
+    reasons.split(", ").filter_map(obstacle).max()
+}
+
+/// Whether a condition of a node says that it is not ready or under pressure.
+fn is_unwell(node: &str, view: &View<'_>) -> bool {
+    let node = view.get::<Node>("", node).found();
+    let status = node.and_then(|node| node.status.as_ref());
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        if condition.type_ == "Ready" {
+            condition.status != "True"
+        } else {
+            condition.type_.ends_with("Pressure") && condition.status == "True"
+        }
+    })
+}
+
+/// The most nodes that a verdict lists.
+const MOST_NODES: usize = 20;
+
+/// The names of nodes, for a verdict's details.
+pub(super) fn names<'n>(nodes: impl Iterator<Item = &'n Arc<NodeShape>>) -> Vec<String> {
+    let mut names: Vec<String> = nodes.map(|node| node.name.clone()).collect();
+    names.sort();
+    names.truncate(MOST_NODES);
+    names
+}
+
+/// The nodes with what each has too little of, for a verdict's details.
+pub(super) fn with_reasons(nodes: &[(Arc<NodeShape>, Vec<Shortage>)]) -> serde_json::Value {
+    let nodes = nodes.iter().take(MOST_NODES).map(|(node, lacks)| {
+        let reasons: Vec<String> = lacks
+            .iter()
+            .map(|lack| {
+                let available = lack.available.text(&lack.resource);
+                format!(
+                    "{}: {available} of {}",
+                    lack.resource,
+                    lack.request.text(&lack.resource)
+                )
+            })
+            .collect();
+        serde_json::json!({ "name": node.name, "reason": reasons.join(", ") })
+    });
+    nodes.collect()
+}
+
+/// The resource that most of these nodes have too little of, and the most of it that one has. Of
+/// equals the first by name.
+pub(super) fn scarcest(nodes: &[(Arc<NodeShape>, Vec<Shortage>)]) -> Option<Shortage> {
+    let mut by_resource: std::collections::BTreeMap<&str, (usize, Shortage)> = Default::default();
+    for lack in nodes.iter().flat_map(|(_, lacks)| lacks) {
+        let (count, most) = by_resource
+            .entry(&lack.resource)
+            .or_insert_with(|| (0, lack.clone()));
+        *count += 1;
+        if lack.available > most.available {
+            *most = lack.clone();
+        }
+    }
+    let first = by_resource.into_values().reduce(
+        |scarcest, next| {
+            if next.0 > scarcest.0 { next } else { scarcest }
+        },
+    );
+    first.map(|(_, lack)| lack)
+}
