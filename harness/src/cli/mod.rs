@@ -4,7 +4,11 @@
 
 mod diagnose;
 mod down;
+mod lint;
+mod list;
+mod new;
 mod recover;
+mod scenarios;
 mod up;
 
 use std::{
@@ -69,6 +73,12 @@ enum Command {
     Down(down::Down),
     /// Undo what killed runs left behind
     Recover(recover::Recover),
+    /// List the scenarios
+    List(list::List),
+    /// Check scenarios without a cluster
+    Lint(lint::Lint),
+    /// Write the folder of a new scenario, to be filled in
+    New(new::New),
 }
 
 /// How a command ends, but for wrong usage, which is 2 and told by the parser.
@@ -112,6 +122,9 @@ pub fn main() -> ExitCode {
         Command::Up(command) => command.run(&cli.global),
         Command::Down(command) => command.run(&cli.global),
         Command::Recover(command) => command.run(&cli.global),
+        Command::List(command) => command.run(),
+        Command::Lint(command) => command.run(),
+        Command::New(command) => command.run(),
     };
     let exit = result.unwrap_or_else(|error| {
         complain(&error);

@@ -5,9 +5,12 @@
 //! is touched. [`Scenario::render`] fills in the templates for one run.
 
 mod context;
+mod lint;
 mod name;
+mod overview;
 mod problem;
 mod render;
+mod skeleton;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -15,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 pub use context::{Context, NodeFacts, ServiceFacts};
 pub use name::{Labels, Name, ObjectName, Text, is_cluster_scoped};
+pub use overview::Row;
 pub use problem::{Problem, Problems};
 pub use render::Rendered;
+pub use skeleton::{InvalidName, skeleton};
 pub use spec::*;
 
 use crate::yaml::{self, Positions};
@@ -118,6 +123,10 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
     Ok(files)
 }
 
+/// The folder of scenarios that this program was built with.
+static BUILT_IN: include_dir::Dir<'_> =
+    include_dir::include_dir!("$CARGO_MANIFEST_DIR/../scenarios");
+
 /// Every scenario of a folder of scenarios, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -161,6 +170,34 @@ impl Catalogue {
             }
         }
         problems.0.sort_by(|a, b| a.path.cmp(&b.path));
+        problems.or(Self { scenarios })
+    }
+
+    /// Finds the scenarios: those of this folder; without one those of the folder `scenarios` of
+    /// the current directory, where there is one; else those that the program was built with.
+    pub fn open(folder: Option<&Path>) -> Result<Self, Problems> {
+        let here = Path::new("scenarios");
+        match folder {
+            Some(folder) => Self::load(folder),
+            None if here.is_dir() => Self::load(here),
+            None => Self::built_in(),
+        }
+    }
+
+    /// The scenarios that the program was built with.
+    pub fn built_in() -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut scenarios = BTreeMap::new();
+        for folder in BUILT_IN.dirs() {
+            let files = folder.files().filter_map(|file| {
+                let name = file.path().file_name()?.to_str()?;
+                Some((name.to_owned(), file.contents_utf8()?.to_owned()))
+            });
+            let path = Path::new("scenarios").join(folder.path());
+            if let Some(scenario) = problems.take(Scenario::new(&path, files.collect())) {
+                scenarios.insert(scenario.name().to_owned(), scenario);
+            }
+        }
         problems.or(Self { scenarios })
     }
 

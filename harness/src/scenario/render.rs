@@ -128,7 +128,7 @@ impl Scenario {
         }
     }
 
-    fn missing_file(&self, pointer: &str, file: &str) -> Problem {
+    pub(super) fn missing_file(&self, pointer: &str, file: &str) -> Problem {
         let near = super::nearest(file, self.files.keys().map(String::as_str));
         let hint = match near.first() {
             Some(near) => format!("; did you mean `{near}`?"),

@@ -259,3 +259,151 @@ fn a_name_that_does_not_exist_gives_the_nearest() {
 fn the_schema_is_the_committed_one() {
     crate::generated::check("docs/scenario.schema.json", &schema());
 }
+
+/// The scenarios of the repository.
+fn repository() -> Catalogue {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    Catalogue::load(&folder).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn every_scenario_is_sound() {
+    for scenario in repository().iter() {
+        scenario
+            .lint()
+            .unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
+#[test]
+fn the_scenarios_built_in_are_those_of_the_repository() {
+    let names = |catalogue: &Catalogue| {
+        let names: Vec<String> = catalogue.iter().map(|s| s.name().to_owned()).collect();
+        names
+    };
+    let built_in = Catalogue::built_in().unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(names(&built_in), names(&repository()));
+    for (built_in, repository) in built_in.iter().zip(repository().iter()) {
+        assert_eq!(built_in.files, repository.files);
+    }
+}
+
+#[test]
+fn the_page_of_scenarios_is_the_committed_one() {
+    crate::generated::check("docs/scenarios.md", &repository().page());
+}
+
+#[test]
+fn every_scenario_has_a_recipe() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../justfile");
+    let justfile = std::fs::read_to_string(path).unwrap_or_default();
+    let recipes: Vec<&str> = justfile
+        .lines()
+        .filter_map(|line| line.split_once(": (run \""))
+        .map(|(recipe, _)| recipe)
+        .collect();
+    let catalogue = repository();
+    let names: Vec<&str> = catalogue.iter().map(Scenario::name).collect();
+    assert_eq!(
+        recipes, names,
+        "the justfile must have a recipe for each scenario, by name"
+    );
+}
+
+/// Lint says exactly this of a scenario that is changed.
+fn lints(from: &str, to: &str, expected: &str) {
+    let readme = "# A ConfigMap is missing
+
+Phase: preparation · Class: `config-map-missing`
+
+## What one sees
+## Why
+## Find it by hand
+## The fix
+";
+    let sound = SCENARIO
+        .replace(
+            "kind: Node, name: \"{{ node.small.name }}\"",
+            "kind: ConfigMap, name: key-cm",
+        )
+        .replace("delete: ConfigMap/key-cm", "delete: Deployment/web");
+    let manifest = MANIFEST.replace(
+        "template:\n",
+        "template:\n    metadata: { labels: { app: web } }\n",
+    );
+    let files = [
+        (SPEC, changed(&sound, from, to)),
+        ("app.yaml", manifest),
+        ("README.md", readme.to_owned()),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text));
+    let scenario = Scenario::new(Path::new("scenarios/missing"), files.into()).expect("a scenario");
+    let said = scenario
+        .lint()
+        .map_or_else(|problems| problems.to_string(), |()| String::new());
+    let messages: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(messages.join("\n"), expected);
+}
+
+#[test]
+fn lint_says_what_is_wrong() {
+    lints("[look]", "[look]", "");
+    lints("[look]", "[]", "error: expected at least one hint");
+    lints(
+        "hints: [look]",
+        "hints: [\"FILL IN\"]",
+        "error: this is still to be written",
+    );
+    lints(
+        "recovered:\n  - available: Deployment/web",
+        "recovered: []",
+        "error: expected at least one proof that the fix heals",
+    );
+    lints(
+        "available: Deployment/web",
+        "available: Deployment/wed",
+        "error: no manifest has `Deployment/wed`; did you mean `Deployment/web`?",
+    );
+    lints(
+        "pods: app=web",
+        "pods: app=wed",
+        "error: no pod of a manifest has the labels `app=wed`",
+    );
+    lints(
+        "needs: { node: small }",
+        "needs: { node: small, services: [registry] }",
+        "error: there is no service `registry` under `services`",
+    );
+    lints(
+        "title: A ConfigMap is missing",
+        "title: Another",
+        "error: expected the title as its first line: `# Another`",
+    );
+    lints(
+        "needs: { node: small }",
+        "needs: {}",
+        "error: Field `small` is not defined. Available fields: general",
+    );
+}
+
+#[test]
+fn a_new_scenario_renders_and_lint_names_only_what_is_to_be_written() {
+    let files = skeleton("a-new-one").expect("a name");
+    let files = files
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), text));
+    let scenario = Scenario::new(Path::new("scenarios/a-new-one"), files.collect());
+    let problems = scenario
+        .and_then(|s| s.lint())
+        .expect_err("what is to be written");
+    let others: Vec<&Problem> = problems
+        .0
+        .iter()
+        .filter(|problem| !problem.message.ends_with("still to be written"))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(skeleton("No Name").is_err());
+}
