@@ -14,6 +14,7 @@ mod child;
 pub mod claims;
 pub mod cli;
 pub mod clock;
+pub mod collect;
 pub mod diagnose;
 pub mod journal;
 pub mod progress;
