@@ -4,6 +4,7 @@
 
 mod diagnose;
 mod down;
+mod explain;
 mod lint;
 mod list;
 mod new;
@@ -73,6 +74,8 @@ enum Command {
     Down(down::Down),
     /// Undo what killed runs left behind
     Recover(recover::Recover),
+    /// Tell what a class of verdict finds, and how
+    Explain(explain::Explain),
     /// List the scenarios
     List(list::List),
     /// Check scenarios without a cluster
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Up(command) => command.run(&cli.global),
         Command::Down(command) => command.run(&cli.global),
         Command::Recover(command) => command.run(&cli.global),
+        Command::Explain(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::New(command) => command.run(),
