@@ -8,6 +8,7 @@
 //! - [`clock`]: the time of day
 //! - [`diagnose`]: the detector, asked about a recorded cluster state
 //! - [`run`]: one run of one scenario, the judge, and the suite that runs many side by side
+//! - [`report`]: what a run prints
 
 pub mod backend;
 mod child;
@@ -19,6 +20,7 @@ pub mod diagnose;
 pub mod journal;
 pub mod progress;
 pub mod recover;
+pub mod report;
 pub mod run;
 pub mod state;
 

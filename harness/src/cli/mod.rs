@@ -9,6 +9,7 @@ mod lint;
 mod list;
 mod new;
 mod recover;
+mod run;
 mod scenarios;
 mod up;
 
@@ -68,6 +69,8 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Diagnose(diagnose::Diagnose),
+    /// Inject failures and prove that the detector names each cause, in time
+    Run(run::Run),
     /// Make the kind cluster, or check the warm one, and keep it
     Up(up::Up),
     /// Delete the kind cluster
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Diagnose(command) => return command.run(),
+        Command::Run(command) => command.run(&cli.global),
         Command::Up(command) => command.run(&cli.global),
         Command::Down(command) => command.run(&cli.global),
         Command::Recover(command) => command.run(&cli.global),
