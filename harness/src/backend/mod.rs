@@ -17,6 +17,7 @@ use crate::{
     yaml,
 };
 
+pub mod context;
 pub mod kind;
 
 /// A cluster, and the ways to break it that its API does not have.
