@@ -32,6 +32,9 @@ use crate::{
 /// for them.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long a kubelet may take to answer.
+const KUBELET: Duration = Duration::from_secs(5);
+
 /// A node, and what its kubelet says of itself.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -52,10 +55,7 @@ impl Seen {
 
 /// Reads the workers of every pool, and asks their kubelets.
 pub(super) async fn look(client: &Client) -> Result<Vec<Seen>, BackendError> {
-    let nodes = Api::<Node>::all(client.clone());
-    let workers = nodes.list(&ListParams::default().labels(POOL)).await;
-    let workers = workers.map_err(BackendError::api("list Nodes"))?.items;
-    let asked = workers.into_iter().map(|node| async move {
+    let asked = workers(client).await?.into_iter().map(|node| async move {
         let name = node.name_any();
         let (configz, summary) = future::try_join(
             ask(client, &name, "configz"),
@@ -80,10 +80,43 @@ async fn ask(client: &Client, node: &str, path: &str) -> Result<Value, BackendEr
             what: what(),
             problem: error.to_string(),
         })?;
-    client
-        .request(request)
-        .await
-        .map_err(BackendError::api(what()))
+    // The API server waits for a kubelet that is gone for longer than anyone wants to.
+    match timeout(KUBELET, client.request(request)).await {
+        Ok(answer) => answer.map_err(BackendError::api(what())),
+        Err(_) => Err(BackendError::Late {
+            what: format!("the kubelet of node {node} has not answered"),
+            seconds: KUBELET.as_secs(),
+            last: String::new(),
+        }),
+    }
+}
+
+/// The nodes by pool, as they are now. Of a node whose kubelet does not answer, since it has been
+/// stopped, there is no more than its object.
+pub(super) async fn pools_now(client: &Client) -> Result<BTreeMap<Pool, NodeFacts>, BackendError> {
+    let seen = workers(client).await?.into_iter().map(|node| async {
+        let name = node.name_any();
+        let (configz, summary) = future::join(
+            ask(client, &name, "configz"),
+            ask(client, &name, "stats/summary"),
+        )
+        .await;
+        Seen {
+            node,
+            configz: configz.unwrap_or_default(),
+            summary: summary.unwrap_or_default(),
+        }
+    });
+    Ok(pools(
+        &stream::iter(seen).buffered(8).collect::<Vec<_>>().await,
+    ))
+}
+
+/// The nodes of every pool.
+async fn workers(client: &Client) -> Result<Vec<Node>, BackendError> {
+    let nodes = Api::<Node>::all(client.clone());
+    let workers = nodes.list(&ListParams::default().labels(POOL)).await;
+    Ok(workers.map_err(BackendError::api("list Nodes"))?.items)
 }
 
 /// The pools of these nodes.

@@ -164,8 +164,7 @@ async fn finish(
     in_use: fs::File,
     created: bool,
 ) -> Result<Kind, BackendError> {
-    let nodes = check::look(&client).await?;
-    let pools = check::pools(&nodes);
+    let pools = check::pools_now(&client).await?;
     if let Some(pool) = plan.kubelets.keys().find(|pool| !pools.contains_key(*pool)) {
         return Err(BackendError::Answer {
             what: "the cluster's nodes".to_owned(),

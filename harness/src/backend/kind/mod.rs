@@ -90,11 +90,7 @@ impl Backend for Kind {
     }
 
     fn pools<'a>(&'a self) -> BoxFuture<'a, Result<BTreeMap<Pool, NodeFacts>, BackendError>> {
-        async {
-            let nodes = check::look(&self.client).await?;
-            Ok(check::pools(&nodes))
-        }
-        .boxed()
+        check::pools_now(&self.client).boxed()
     }
 
     fn lacks(&self, scenario: &Spec) -> Option<String> {
