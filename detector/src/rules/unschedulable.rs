@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Node;
 
 use crate::facts::Pod;
@@ -15,7 +16,7 @@ use crate::finding::Finding;
 use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
-use crate::view::{View, Workload};
+use crate::view::{View, Workload, controller};
 
 /// How long a node may take to come after an autoscaler said that it makes one.
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(10);
@@ -107,7 +108,7 @@ impl Unschedulable {
 /// about to get one, or was not looked at.
 pub(super) fn of(pod: &Pod, view: &View<'_>) -> Option<Unschedulable> {
     let (evidence, since) = complaint(pod)?;
-    if is_nominated(pod) || is_being_made_a_node(pod, view) {
+    if is_nominated(pod) || is_being_made_a_node(pod, view) || is_superseded(pod, view) {
         return None;
     }
     let scan = view.scan(&pod.spec);
@@ -145,6 +146,35 @@ pub(super) fn complaint(pod: &Pod) -> Option<(Evidence, Timestamp)> {
 fn is_nominated(pod: &Pod) -> bool {
     let node = pod.status.nominated_node_name.as_deref();
     node.is_some_and(|node| !node.is_empty())
+}
+
+/// Whether its Deployment rolls out a newer template: the pod is about to go, whatever it lacks.
+///
+/// Source: `deploymentutil.Revision` in `pkg/controller/deployment/util`: the newest ReplicaSet is
+/// that of the highest revision.
+fn is_superseded(pod: &Pod, view: &View<'_>) -> bool {
+    let own = pod
+        .controller
+        .as_ref()
+        .filter(|owner| owner.kind == "ReplicaSet");
+    let Some(own) = own else { return false };
+    let own = view.get::<ReplicaSet>(&pod.namespace, &own.name).found();
+    let Some((own, deployment)) = own.and_then(|own| Some((own, controller(&own.metadata)?)))
+    else {
+        return false;
+    };
+    let revision = |set: &ReplicaSet| {
+        let annotations = set.metadata.annotations.as_ref()?;
+        annotations
+            .get("deployment.kubernetes.io/revision")?
+            .parse::<u64>()
+            .ok()
+    };
+    let mut sets = view.in_namespace::<ReplicaSet>(&pod.namespace);
+    sets.any(|set| {
+        let same = controller(&set.metadata).is_some_and(|owner| owner.uid == deployment.uid);
+        same && set.spec.replicas.unwrap_or(1) > 0 && revision(set) > revision(own)
+    })
 }
 
 /// Whether an autoscaler said that it makes a node for it: cluster-autoscaler's and Karpenter's

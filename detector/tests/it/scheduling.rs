@@ -654,3 +654,53 @@ fn the_preemptor_that_waits_for_its_victims_is_not_stuck() {
         .and(&preemptor);
     check(&state, &[]);
 }
+
+#[test]
+fn what_a_rollout_replaces_lacks_nothing() {
+    let set = |name: &str, revision: u32| {
+        format!(
+            "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: {name}
+  namespace: shop
+  uid: {name}-uid
+  annotations: {{deployment.kubernetes.io/revision: '{revision}'}}
+  ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}}]
+spec: {{replicas: 1, selector: {{}}}}
+"
+        )
+    };
+    let of = |name: &str| {
+        format!(
+            ", ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: {name}, uid: {name}-uid, controller: true}}]"
+        )
+    };
+    let state = |stuck_revision: u32, other_revision: u32| {
+        let (deployment, _) = WEB.split_once("---").unwrap();
+        on_nodes()
+            .and(deployment)
+            .and(&set("web-a", stuck_revision))
+            .and(&set("web-b", other_revision))
+            .and(&stuck_as(
+                "web-a-1",
+                &of("web-a"),
+                &asking("memory", "64Gi"),
+            ))
+            .and(&running_as(
+                "web-b-1",
+                &of("web-b"),
+                "trial-worker",
+                &asking("memory", "1Gi"),
+            ))
+    };
+    check(&state(9, 10), &[]);
+    check(
+        &state(10, 9),
+        &[(
+            "request-exceeds-nodes",
+            "Deployment shop/web spec.template.spec.containers[0].resources.requests.memory",
+        )],
+    );
+}
