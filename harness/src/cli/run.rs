@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::scenarios::Scenarios;
 use super::{ClusterOptions, Exit, Global, complain, interruptible};
-use crate::backend::{Backend, BackendError, kind};
+use crate::backend::{Backend, BackendError, context, kind};
 use crate::progress::Progress;
 use crate::report::{self, Live};
 use crate::run::outcome::{Outcome, Suite};
@@ -21,6 +21,21 @@ pub(super) struct Run {
     /// Where to run them
     #[arg(long, value_enum, default_value_t = On::Kind)]
     on: On,
+    /// Run them on the existing cluster of this context of the kubeconfig, as far as they need no
+    /// access to nodes
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "allow_cluster",
+        conflicts_with = "on"
+    )]
+    context: Option<String>,
+    /// Break things in the cluster of that context
+    #[arg(long, requires = "context")]
+    allow_cluster: bool,
+    /// The cluster of that context keeps NetworkPolicies, even where that cannot be seen
+    #[arg(long, requires = "context")]
+    network_policy: bool,
     /// Leave the incidents standing, and say how to look at them and how to end them
     #[arg(long)]
     keep: bool,
@@ -69,7 +84,7 @@ impl Run {
                     };
                     suite::run(scenarios, backend, state.clone(), self.keep, tell).await
                 }
-                Err(error) => suite::failed(&names, "kind", &causes(&error)),
+                Err(error) => suite::failed(&names, self.on(), &causes(&error)),
             };
             Ok(suite)
         })?;
@@ -93,7 +108,23 @@ impl Run {
         }
     }
 
+    /// The backend's name.
+    fn on(&self) -> &'static str {
+        match (&self.context, self.on) {
+            (Some(_), _) => "context",
+            (None, On::Kind) => "kind",
+        }
+    }
+
     async fn backend(&self, state: &State) -> Result<Arc<dyn Backend>, BackendError> {
+        if let Some(context) = &self.context {
+            let options = context::Options {
+                context: context.clone(),
+                allow_cluster: self.allow_cluster,
+                network_policy: self.network_policy,
+            };
+            return Ok(Arc::new(context::Context::open(state, &options).await?));
+        }
         let progress = Progress::terminal();
         match self.on {
             On::Kind => Ok(Arc::new(

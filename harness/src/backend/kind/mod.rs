@@ -72,6 +72,23 @@ impl Kind {
     }
 }
 
+/// What this machine lacks for a kind cluster: a container engine that answers, or kind.
+///
+/// Quick, and changes nothing.
+pub async fn lacking() -> Option<&'static str> {
+    if Engine::find().await.is_err() {
+        return Some("no container engine");
+    }
+    let asked = tokio::process::Command::new("kind")
+        .arg("version")
+        .output()
+        .await;
+    match asked {
+        Ok(output) if output.status.success() => None,
+        _ => Some("no kind"),
+    }
+}
+
 impl Backend for Kind {
     fn name(&self) -> &'static str {
         "kind"

@@ -1,0 +1,120 @@
+//! Every scenario on a real kind cluster, as a test `kind::NAME`.
+//!
+//! All run at once, as far as their claims allow; where each runs in a process of its own, the
+//! processes share the cluster. It is the warm one of the state folder, `CRASHBOOK_STATE_DIR` or
+//! the usual one, and stays warm: `crashbook down` deletes it.
+//!
+//! Where no container engine or no kind is there, the tests are ignored and their kind says why;
+//! with `CI=true` they fail instead.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crashbook::backend::kind;
+use crashbook::progress::Progress;
+use crashbook::report;
+use crashbook::run::outcome::{Outcome, Run, Suite};
+use crashbook::run::suite::{Session, Tell};
+use crashbook::scenario::{Catalogue, Scenario};
+use crashbook::state::State;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+
+/// What the trials of this process share, from the first one on.
+struct Shared {
+    runtime: Runtime,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
+
+fn main() -> ExitCode {
+    let mut args = Arguments::from_args();
+    let scenarios = match Catalogue::built_in() {
+        Ok(scenarios) => scenarios,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let is_ci = env::var("CI").is_ok_and(|ci| !ci.is_empty() && ci != "false");
+    let lacking = match Runtime::new() {
+        Ok(runtime) if !is_ci => runtime.block_on(kind::lacking()),
+        _ => None,
+    };
+    let trials: Vec<_> = scenarios
+        .iter()
+        .cloned()
+        .map(|scenario| {
+            let name = format!("kind::{}", scenario.name());
+            let trial = Trial::test(name, move || trial(&scenario));
+            match lacking {
+                Some(lacking) => trial.with_kind(lacking).with_ignored_flag(true),
+                None => trial,
+            }
+        })
+        .collect();
+    // The claims decide what really runs at once.
+    args.test_threads.get_or_insert(trials.len().max(1));
+    let conclusion = libtest_mimic::run(&args, trials);
+    let is_sound = close();
+    if is_sound {
+        conclusion.exit_code()
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn trial(scenario: &Scenario) -> Result<(), Failed> {
+    let shared = SHARED.get_or_init(open).as_ref().map_err(Failed::from)?;
+    let session = shared.session.lock();
+    let session = session.unwrap_or_else(PoisonError::into_inner).clone();
+    let session = session.ok_or("the session is over")?;
+    let tell: Tell = Arc::new(|_, _, _| ());
+    let run = shared.runtime.block_on(session.run(scenario, &tell));
+    match run.outcome {
+        Outcome::Pass => Ok(()),
+        _ => Err(story(run).into()),
+    }
+}
+
+fn open() -> Result<Shared, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let runtime = Runtime::new().map_err(|error| text(&error))?;
+    let session = runtime.block_on(async {
+        let dir = env::var_os("CRASHBOOK_STATE_DIR").map(PathBuf::from);
+        let state = State::open(dir.as_deref()).map_err(|error| text(&error))?;
+        let cluster = kind::up(&state, &kind::Options::default(), &Progress::silent()).await;
+        let cluster = cluster.map_err(|error| text(&error))?;
+        let session = Session::open(Arc::new(cluster), state, false).await;
+        session.map_err(|stop| text(&stop))
+    })?;
+    Ok(Shared {
+        runtime,
+        session: Mutex::new(Some(Arc::new(session))),
+    })
+}
+
+/// What a person needs to know of a run that did not pass.
+fn story(run: Run) -> String {
+    report::text(&Suite::new(vec![run], Vec::new(), Vec::new(), 0))
+}
+
+/// Looks for what no run owns, and for what is left behind; says whether there is nothing.
+fn close() -> bool {
+    let Some(Ok(shared)) = SHARED.get() else {
+        return true;
+    };
+    let session = shared.session.lock();
+    let session = session.unwrap_or_else(PoisonError::into_inner).take();
+    let Some(session) = session.and_then(Arc::into_inner) else {
+        return true;
+    };
+    let suite = shared.runtime.block_on(session.close(Vec::new()));
+    if suite.outcome > Outcome::Pass {
+        eprintln!("{}", report::text(&suite));
+    }
+    suite.outcome <= Outcome::Pass
+}
