@@ -311,6 +311,11 @@ impl Memory {
         if place(&mut self.nodes, Some(&object), None) {
             touched.push(Key::scheduling());
         }
+        if matters_when_gone(kind) {
+            self.changed
+                .insert((kind, namespace.to_owned(), name.to_owned()), now);
+            self.remember_until(now);
+        }
         touched.push(Key::object(kind, namespace, name));
         touched.push(Key::in_namespace(kind, namespace));
         touched.push(Key::of_kind(kind));
@@ -580,6 +585,18 @@ impl Memory {
             .filter(move |gone| gone.pod.node.as_ref() == Some(&node))
     }
 
+    /// When any object of a kind in a namespace was last seen to change in what can break others,
+    /// or to go.
+    pub(crate) fn changed_in(&self, kind: Kind, namespace: &str) -> Option<Timestamp> {
+        let first = (kind, namespace.to_owned(), String::new());
+        let of_namespace = |id: &Id| id.0 == kind && id.1 == namespace;
+        let changes = self
+            .changed
+            .range(first..)
+            .take_while(|(id, _)| of_namespace(id));
+        changes.map(|(_, at)| *at).max()
+    }
+
     pub(crate) fn changed(&self, kind: Kind, namespace: &str, name: &str) -> Option<Timestamp> {
         self.changed
             .get(&(kind, namespace.to_owned(), name.to_owned()))
@@ -680,6 +697,14 @@ fn index_keys(object: &Object) -> Vec<Key> {
         Object::Event(event) => vec![key_of_event(event)],
         _ => Vec::new(),
     }
+}
+
+/// Whether it can mend what runs that such an object is gone: a policy blocks no more.
+fn matters_when_gone(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NetworkPolicy | Kind::CalicoPolicy | Kind::GlobalCalicoPolicy
+    )
 }
 
 /// Whether the difference is one that can break what runs: "what changed before it broke".

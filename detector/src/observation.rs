@@ -230,3 +230,107 @@ pub struct CpuPeriods {
     /// Those in which its limit stopped it.
     pub throttled: u64,
 }
+
+impl CpuPeriods {
+    /// The most containers that are read of one node's metrics.
+    pub const MOST_CONTAINERS: usize = 10_000;
+
+    /// Reads what a kubelet's `/metrics/cadvisor` counts, in Prometheus' text form: of each
+    /// container, by namespace, pod and name. What is not understood is passed over, and so is
+    /// what is counted of whole pods.
+    pub fn parse(text: &str) -> PeriodsByContainer {
+        let mut periods = PeriodsByContainer::new();
+        for line in text.lines() {
+            let Some((metric, rest)) = line.split_once('{') else {
+                continue;
+            };
+            let is_throttled = match metric {
+                "container_cpu_cfs_periods_total" => false,
+                "container_cpu_cfs_throttled_periods_total" => true,
+                _ => continue,
+            };
+            let Some((labels, rest)) = labels(rest) else {
+                continue;
+            };
+            let value = rest
+                .split_ascii_whitespace()
+                .next()
+                .and_then(|value| value.parse().ok());
+            let Some(count) = value.filter(|value: &f64| value.is_finite() && *value >= 0.0) else {
+                continue;
+            };
+            let label = |name: &str| labels.get(name).cloned().filter(|value| !value.is_empty());
+            let (Some(namespace), Some(pod), Some(container)) =
+                (label("namespace"), label("pod"), label("container"))
+            else {
+                continue;
+            };
+            let id = (namespace, pod, container);
+            if periods.len() >= Self::MOST_CONTAINERS && !periods.contains_key(&id) {
+                continue;
+            }
+            let of_container = periods.entry(id).or_default();
+            // A run that ended lately can be counted beside the present one: the larger is taken.
+            let count = count as u64;
+            let field = if is_throttled {
+                &mut of_container.throttled
+            } else {
+                &mut of_container.total
+            };
+            *field = count.max(*field);
+        }
+        periods
+    }
+}
+
+/// The labels of a metric, and what follows their closing brace.
+fn labels(mut text: &str) -> Option<(BTreeMap<&str, String>, &str)> {
+    let mut labels = BTreeMap::new();
+    loop {
+        text = text.trim_start_matches([',', ' ']);
+        if let Some(rest) = text.strip_prefix('}') {
+            return Some((labels, rest));
+        }
+        let (name, rest) = text.split_once("=\"")?;
+        let mut value = String::new();
+        let mut chars = rest.char_indices();
+        let end = loop {
+            match chars.next()? {
+                (end, '"') => break end,
+                (_, '\\') => match chars.next()?.1 {
+                    'n' => value.push('\n'),
+                    other => value.push(other),
+                },
+                (_, other) => value.push(other),
+            }
+        };
+        labels.insert(name, value);
+        text = &rest[end + 1..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cadvisor_counts_by_container() {
+        let text = "# TYPE container_cpu_cfs_periods_total counter
+container_cpu_cfs_periods_total{container=\"\",id=\"/kubepods\",image=\"\",name=\"\",namespace=\"shop\",pod=\"web\"} 900 1695
+container_cpu_cfs_periods_total{container=\"app\",id=\"/a\",image=\"x,y}\",name=\"a\\\"b\",namespace=\"shop\",pod=\"web\"} 1.2e+03 1695
+container_cpu_cfs_throttled_periods_total{container=\"app\",namespace=\"shop\",pod=\"web\"} 400
+container_cpu_cfs_throttled_periods_total{container=\"app\",namespace=\"shop\",pod=\"web\"} NaN
+container_cpu_cfs_throttled_periods_total{container=\"app
+container_cpu_cfs_throttled_seconds_total{container=\"app\",namespace=\"shop\",pod=\"web\"} 9
+";
+        let id = ("shop".to_owned(), "web".to_owned(), "app".to_owned());
+        let expected = CpuPeriods {
+            total: 1200,
+            throttled: 400,
+        };
+        assert_eq!(
+            CpuPeriods::parse(text),
+            PeriodsByContainer::from([(id, expected)])
+        );
+    }
+}

@@ -255,6 +255,13 @@ impl<'a> View<'a> {
         self.memory.changed(kind, namespace, name)
     }
 
+    /// When any object of a kind in a namespace was last seen to change in what can break others,
+    /// or to go, within ten minutes; the namespace is empty for objects of the whole cluster.
+    pub fn changed_in(&self, kind: Kind, namespace: &str) -> Option<Timestamp> {
+        self.note(Key::in_namespace(kind, namespace));
+        self.memory.changed_in(kind, namespace)
+    }
+
     /// What a container printed, as it was fetched for this run.
     pub fn log(&self, pod: &Pod, container: &str, run: Run) -> Option<&'a Log> {
         self.note(Key::logs_of(&pod.namespace, &pod.name));

@@ -64,6 +64,11 @@ impl Quantity {
         quantity.0.parse().ok()
     }
 
+    /// The number, as near as a floating-point number comes: for shares, not for comparing.
+    pub fn as_f64(self) -> f64 {
+        self.nanos as f64 / ONE as f64
+    }
+
     /// The amount in whole units, rounded up as Kubernetes does.
     pub fn ceil(self) -> i128 {
         self.nanos.div_euclid(ONE) + i128::from(self.nanos.rem_euclid(ONE) != 0)

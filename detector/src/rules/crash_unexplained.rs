@@ -15,7 +15,9 @@
 //! # Not before
 //!
 //! The last run's log was read, or cannot be had: 10 s after its end at the latest. Over when the
-//! present run has outlasted twice the longest of the last three plus 10 s, or 10 minutes; for a
+//! present run has outlasted twice the longest of the last three plus 10 s, or 10 minutes; when it
+//! prints what the one that failed did not; when a policy, Service, ConfigMap or Secret around it
+//! changed since, until it fails again; for a
 //! Job when a later try or a later run of its CronJob succeeds, at the latest after a day.
 //!
 //! # Looks like
@@ -51,7 +53,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if ended.container.role == ContainerRole::Init || !ended.is_failing() || is_explained(&ended) {
             continue;
         }
-        if runs::killer(&ended, pod, view).is_some() {
+        if runs::killer(&ended, pod, view).is_some() || runs::may_be_mended(&ended, pod, view) {
             continue;
         }
         let (lines, unread) = match runs::printed(&ended, pod, view) {

@@ -17,7 +17,9 @@ use crate::view::View;
 
 mod config_source;
 mod eviction;
+mod image;
 mod out_of_memory;
+mod probes;
 mod replicas;
 mod runs;
 mod unschedulable;
@@ -41,15 +43,30 @@ rules! {
     request_exceeds_nodes,
     capacity_exhausted,
     preempted,
+    kubelet_rejected,
     config_map_missing,
     config_map_key_missing,
     secret_missing,
     secret_key_missing,
+    image_not_found,
+    image_auth_failed,
+    registry_unreachable,
+    image_invalid,
+    sandbox_failed,
+    init_container_failing,
+    startup_probe_failing,
+    liveness_probe_failing,
+    exits_normally,
     crash_unexplained,
+    job_failed,
     oom_killed,
     node_out_of_memory,
+    readiness_probe_failing,
     node_pressure_eviction,
     storage_limit_eviction,
+    node_not_ready,
+    taint_evicted,
+    cpu_throttled,
 }
 
 /// How one class is found.

@@ -44,6 +44,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
 use crate::facts::Pod;
 use crate::finding::Finding;
+use crate::kubernetes::quantity::Quantity;
 use crate::observation::{FsUse, NodeStats, PodUse};
 use crate::rules::eviction::{self, Eviction, Shortage};
 use crate::rules::{Judge, Rule, replicas};
@@ -345,19 +346,7 @@ fn left(fs: &FsUse) -> Option<f64> {
 
 /// An amount as kubelets print it: a quantity in bytes or a count.
 fn amount(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" => 1,
-        "k" => 1_000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    text.parse::<Quantity>().ok()?.ceil().try_into().ok()
 }
 
 /// What a node is short of, and whom it hit.

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
-use crate::facts::{Container, Event, LogLine, Pod, Run, duration};
+use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
+use crate::kubernetes::references::{Source, config_references};
+use crate::object::Kind;
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::{LONGEST, Words};
@@ -197,6 +199,56 @@ pub(super) fn printed<'a>(ended: &Ended<'_>, pod: &Pod, view: &View<'a>) -> Prin
         return Printed::Unavailable(why);
     }
     Printed::Awaited
+}
+
+/// Whether the cause of the last failure may be gone, so that the next one is to be awaited: what
+/// the container depends on changed since, or its present run goes another way.
+pub(super) fn may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
+    let at = ended.at();
+    let around = [
+        (Kind::NetworkPolicy, pod.namespace.as_str()),
+        (Kind::CalicoPolicy, pod.namespace.as_str()),
+        (Kind::GlobalCalicoPolicy, ""),
+        (Kind::Service, pod.namespace.as_str()),
+    ];
+    let around = around
+        .into_iter()
+        .map(|(kind, namespace)| view.changed_in(kind, namespace));
+    let named = config_references(pod).into_iter().map(|reference| {
+        let kind = match reference.source {
+            Source::ConfigMap => Kind::ConfigMap,
+            Source::Secret => Kind::Secret,
+        };
+        view.changed(kind, &pod.namespace, &reference.name)
+    });
+    around
+        .chain(named)
+        .flatten()
+        .any(|change| at.is_some_and(|at| change > at))
+        || goes_another_way(ended, pod, view)
+}
+
+/// Whether the present run printed last what the last one never did, as far as its log goes.
+/// Numbers do not count: lines hold times and counts.
+fn goes_another_way(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
+    let plain =
+        |line: &LogLine| -> String { line.text.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    let Some(present) = view.words_of_present_run(pod, &ended.container) else {
+        return false;
+    };
+    let Some(last) = view.words_of_last_run(pod, &ended.container) else {
+        return false;
+    };
+    let Some(line) = present
+        .lines
+        .iter()
+        .rev()
+        .find(|line| !line.text.trim().is_empty())
+    else {
+        return false;
+    };
+    let is_whole = !last.lines.is_empty() && last.lines.len() < Log::MAX_LINES;
+    is_whole && !last.lines.iter().any(|before| plain(before) == plain(line))
 }
 
 /// The last lines for people to read: at most five that are not empty and not the same, each cut.

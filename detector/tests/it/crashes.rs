@@ -120,7 +120,7 @@ fn its_log_is_waited_for() {
 fn lines_belong_to_the_run_that_printed_them() {
     let log = "2026-11-24T11:59:00Z of the run before\n\
                2026-11-24T11:59:39Z of the run that ended\n\
-               2026-11-24T11:59:55Z of the run after\n";
+               2026-11-24T11:59:55Z of the run that ended\n";
     let running = crashing(EXIT_1).replace(WAITS, "running: {startedAt: '2026-11-24T11:59:50Z'}");
     let said = unexplained(1, "[\"of the run that ended\"]");
     State::of(&running).log(Run::Previous, log).says(&[&said]);
@@ -128,6 +128,146 @@ fn lines_belong_to_the_run_that_printed_them() {
     State::of(&running)
         .log(Run::Current, "well so far")
         .says(&[&unexplained(1, "[]")]);
+}
+
+#[test]
+fn a_run_that_goes_another_way_is_waited_for() {
+    let running = crashing(EXIT_1).replace(WAITS, "running: {startedAt: '2026-11-24T11:59:50Z'}");
+    let state = State::of(&running).log(Run::Previous, "try 1\ntry 2\ngiving up");
+    let said = unexplained(1, "[\"try 1\",\"try 2\",\"giving up\"]");
+    state.clone().log(Run::Current, "try 7").says(&[&said]);
+    state.log(Run::Current, "try 1\nconnected").says(&[]);
+}
+
+#[test]
+fn what_changed_since_may_have_mended_it() {
+    let policy = |port: u16| {
+        format!(
+            "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: web, namespace: shop}}
+spec: {{podSelector: {{}}, egress: [{{ports: [{{port: {port}}}]}}]}}
+"
+        )
+    };
+    let crash = crashing(EXIT_1);
+    State::of(&policy(80))
+        .and(&crash)
+        .says(&[&unexplained(1, "[]")]);
+    State::of(&policy(80))
+        .and(&crash)
+        .and(&policy(3100))
+        .says(&[]);
+}
+
+#[test]
+fn a_program_that_ends_well_and_should_run_on() {
+    let ended = crashing("exitCode: 0, reason: Completed");
+    let said = "exits-normally Pod shop/web <- Pod shop/web spec.containers[0].command {\"container\":\"app\"}";
+    State::of(&ended).says(&[&format!("certain {said}")]);
+    State::of(&ended)
+        .without_list_of(Kind::Event)
+        .says(&[&format!("possible {said}")]);
+    State::of(&ended.replace("spec:\n", "spec:\n  restartPolicy: OnFailure\n")).says(&[]);
+    let once = ended
+        .replace(WAITS, "running: {startedAt: '2026-11-24T11:59:50Z'}")
+        .replace("restartCount: 3", "restartCount: 1");
+    State::of(&once).says(&[]);
+}
+
+#[test]
+fn the_probe_ends_it() {
+    for (probe, class) in [
+        ("liveness", "liveness-probe-failing"),
+        ("startup", "startup-probe-failing"),
+    ] {
+        let message = format!("Container app failed {probe} probe, will be restarted");
+        let killed = event("Killing", &message, "2026-11-24T11:59:39Z");
+        let said = |port: &str| {
+            format!(
+                "certain {class} Pod shop/web <- Pod shop/web spec.containers[0].{probe}Probe \
+                 {{\"container\":\"app\",\"port\":{port},\"probe\":\"httpGet\"}}"
+            )
+        };
+        for ended in [
+            EXIT_137,
+            "exitCode: 143, reason: Error",
+            "exitCode: 0, reason: Completed",
+        ] {
+            let pod = crashing(ended).replace("livenessProbe", &format!("{probe}Probe"));
+            State::of(&pod).and(&killed).says(&[&said("8080")]);
+            let named = pod.replace("port: 8080", "port: web");
+            State::of(&named).and(&killed).says(&[&said("\"web\"")]);
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_ended_one_long_run_is_history_unless_it_fails_again() {
+    let long = crashing(EXIT_137)
+        .replace(WAITS, "running: {startedAt: '2026-11-24T11:59:50Z'}")
+        .replace("restartCount: 3", "restartCount: 1")
+        .replace("11:59:30Z", "01:59:30Z")
+        .replace("11:50:00Z", "01:50:00Z");
+    let killed = event(
+        "Killing",
+        "Container app failed liveness probe, will be restarted",
+        "2026-11-24T11:59:39Z",
+    );
+    State::of(&long).and(&killed).says(&[]);
+    let fails = event(
+        "Unhealthy",
+        "Liveness probe failed: timeout",
+        "2026-11-24T11:59:55Z",
+    );
+    let said = "certain liveness-probe-failing Pod shop/web <- Pod shop/web spec.containers[0].livenessProbe \
+         {\"container\":\"app\",\"error\":\"timeout\",\"port\":8080,\"probe\":\"httpGet\"}";
+    State::of(&long).and(&killed).and(&fails).says(&[said]);
+}
+
+#[test]
+fn an_init_container_fails() {
+    let pod = "apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: u}
+spec:
+  initContainers: [{name: wait}, {name: app}]
+  containers: [{name: main}]
+status:
+  phase: Pending
+  initContainerStatuses:
+  - {name: app, image: '', imageID: '', ready: false, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 7, reason: Error, containerID: c, startedAt: '2026-11-24T11:59:30Z', finishedAt: '2026-11-24T11:59:40Z'}}}
+";
+    State::of(pod).says(&[
+        "certain init-container-failing Pod shop/web <- Pod shop/web spec.initContainers[1] \
+        {\"container\":\"app\",\"exitCode\":7}",
+    ]);
+    let once = pod.replace("restartCount: 1", "restartCount: 0").replace(
+        "waiting: {reason: CrashLoopBackOff}",
+        "running: {startedAt: '2026-11-24T11:59:50Z'}",
+    );
+    State::of(&once).says(&[]);
+}
+
+#[test]
+fn a_job_that_is_given_up() {
+    let failed = JOB.replace("status: {}", "status: {conditions: [{type: Failed, status: 'True', reason: DeadlineExceeded, message: too long, lastTransitionTime: '2026-11-24T11:59:45Z'}]}");
+    let said = "certain job-failed CronJob shop/backup <- Job shop/backup-1 {\"reason\":\"DeadlineExceeded\"}";
+    let state = State::of(&failed).and(CRON_JOB);
+    state.says(&[said]);
+    // The crash of its pod says more; a later run mended it; it was yesterday.
+    state
+        .clone()
+        .and(OF_JOB)
+        .says(&[&unexplained(2, "[]").replace("Pod shop/web", "CronJob shop/backup")]);
+    let created = failed.replace(
+        "uid: j",
+        "uid: j\n  creationTimestamp: '2026-11-24T11:59:00Z'",
+    );
+    State::of(&created)
+        .and(&CRON_JOB.replace("11:00:00Z", "11:59:50Z"))
+        .says(&[]);
+    state.at("2026-11-25T12:00:00Z").says(&[]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the detector says of states of clusters, by area.
 
 mod configuration;
+mod containers;
 mod crashes;
 mod evictions;
+mod nodes;
 mod properties;
 mod scheduling;
 mod support;

@@ -1,0 +1,315 @@
+//! What the rules of images share: why an image could not be pulled, by the words of the runtime.
+
+use crate::facts::{Container, Event, Pod};
+use crate::finding::Finding;
+use crate::verdict::{Class, Confidence, Culprit, Evidence};
+use crate::view::View;
+
+/// A container that waits for its image.
+pub(super) struct Unpulled<'a, 'p> {
+    pub container: Container<'p>,
+    pub class: Class,
+    pub confidence: Confidence,
+    /// The runtime's words.
+    pub error: String,
+    pub event: Option<&'a Event>,
+}
+
+/// The registry could not be reached, or does not serve at the moment.
+const UNREACHABLE: &[&str] = &[
+    "no such host",
+    "server misbehaving",
+    "name resolution",
+    "dial tcp",
+    "i/o timeout",
+    "connection refused",
+    "connection reset",
+    "no route to host",
+    "network is unreachable",
+    "context deadline exceeded",
+    "Client.Timeout",
+    "TLS handshake timeout",
+    "request canceled",
+    "x509:",
+    "tls:",
+    "server gave HTTP response to HTTPS client",
+    "proxyconnect",
+    "toomanyrequests",
+    "429 Too Many Requests",
+    "pull rate limit",
+    "500 Internal Server Error",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "504 Gateway Time",
+    "unexpected EOF",
+    ": EOF",
+];
+
+/// The registry wants other credentials.
+const REFUSED: &[&str] = &[
+    "401 Unauthorized",
+    "403 Forbidden",
+    "unauthorized",
+    "no basic auth credentials",
+    "authentication required",
+    "authorization failed",
+    "insufficient_scope",
+    "access denied",
+    "requested access to the resource is denied",
+    "failed to fetch oauth token",
+    "failed to fetch anonymous token",
+    "denied:",
+];
+
+/// The registry has no such image.
+const NOT_FOUND: &[&str] = &[
+    "not found",
+    "manifest unknown",
+    "name unknown",
+    "repository does not exist",
+];
+
+/// What can never become an image.
+const INVALID: &[&str] = &[
+    "invalid reference format",
+    "couldn't parse image name",
+    "no match for platform in manifest",
+    "no matching manifest for",
+];
+
+/// The containers of a pod whose image cannot be had, each with the class of the reason.
+pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a, 'p>> {
+    if pod.is_finished() || pod.deleting.is_some() {
+        return Vec::new();
+    }
+    let containers = pod.containers().filter_map(|container| {
+        let (reason, message) = container.waiting()?;
+        let error = match reason {
+            "InvalidImageName" | "ErrImageNeverPull" => None,
+            "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+                Some(reason)
+            }
+            _ => return None,
+        };
+        let failed = view.events_of(pod).filter(|event| {
+            matches!(
+                event.reason.as_str(),
+                "Failed" | "InspectFailed" | "ErrImageNeverPull"
+            ) && event.about.container() == Some(container.name())
+        });
+        let event = failed
+            .filter(|event| error.is_none() || event.message.contains("Failed to pull image"))
+            .max_by_key(|event| event.last);
+        // While the kubelet backs off, older ones keep the reason out of the message.
+        let says_more = !message.is_empty()
+            && (!message.starts_with("Back-off") || message.contains("ErrImagePull:"));
+        let words = if says_more {
+            message
+        } else {
+            event?.message.as_str()
+        };
+        let image = container.spec.image.as_deref().unwrap_or_default();
+        let (class, confidence) = match error {
+            None => (Class::ImageInvalid, Confidence::Certain),
+            Some(_) => classify(words, image, has_pull_secrets(pod))?,
+        };
+        Some(Unpulled {
+            container,
+            class,
+            confidence,
+            error: shortened(words),
+            event,
+        })
+    });
+    containers.collect()
+}
+
+fn has_pull_secrets(pod: &Pod) -> bool {
+    pod.spec
+        .image_pull_secrets
+        .iter()
+        .flatten()
+        .next()
+        .is_some()
+}
+
+/// The class of what a runtime says of a failed pull. What goes wrong on the way comes first: an
+/// address that is `not found`, a token that cannot be fetched.
+fn classify(words: &str, image: &str, with_secrets: bool) -> Option<(Class, Confidence)> {
+    let says = |words: &str, parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if says(words, INVALID) {
+        return Some((Class::ImageInvalid, Confidence::Certain));
+    }
+    if says(words, UNREACHABLE) {
+        return Some((Class::RegistryUnreachable, Confidence::Certain));
+    }
+    // A registry that does not tell strangers what it has: the two cannot be told apart.
+    if words.contains("repository does not exist or may require") {
+        let (registry, path) = reference(image);
+        let is_public = registry == DEFAULT_REGISTRY && path.starts_with("library/");
+        return Some(if is_public && !with_secrets {
+            (Class::ImageNotFound, Confidence::Likely)
+        } else {
+            (Class::ImageAuthFailed, Confidence::Likely)
+        });
+    }
+    if says(words, REFUSED) {
+        return Some((Class::ImageAuthFailed, Confidence::Certain));
+    }
+    says(words, NOT_FOUND).then_some((Class::ImageNotFound, Confidence::Certain))
+}
+
+/// What images without a registry's name belong to.
+const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// The registry of an image, and its path there.
+///
+/// Source: `github.com/distribution/reference`, `normalize.go`.
+pub(super) fn reference(image: &str) -> (&str, String) {
+    if let Some((first, rest)) = image.split_once('/')
+        && (first.contains(['.', ':']) || first == "localhost")
+    {
+        return (first, rest.to_owned());
+    }
+    let path = if image.contains('/') {
+        image.to_owned()
+    } else {
+        format!("library/{image}")
+    };
+    (DEFAULT_REGISTRY, path)
+}
+
+/// The words without what each layer put before them: the image's name, again and again.
+fn shortened(words: &str) -> String {
+    let words = words.trim();
+    let words = words
+        .split_once("ErrImagePull: ")
+        .map_or(words, |(_, rest)| rest);
+    let end = words.rfind("\": ").map(|end| &words[end + 3..]);
+    end.filter(|end| !end.is_empty())
+        .unwrap_or(words)
+        .to_owned()
+}
+
+/// A finding of an image that cannot be had.
+pub(super) fn finding(
+    unpulled: &Unpulled<'_, '_>,
+    pod: &Pod,
+    view: &View<'_>,
+    (culprit, problem): (Option<Culprit>, &str),
+) -> Finding {
+    let workload = view.workload(pod);
+    let container = &unpulled.container;
+    let name = container.name();
+    let image = container.spec.image.as_deref().unwrap_or_default();
+    let (reason, message) = container.waiting().unwrap_or_default();
+    let quote = if message.is_empty() { reason } else { message };
+    let first = unpulled.event.and_then(|event| event.first);
+    let since = first
+        .or_else(|| pod.status.start_time.as_ref().map(|time| time.0))
+        .or(pod.created);
+    let summary = format!(
+        "The image {image} of container {name} of {} {problem}",
+        workload.reference
+    );
+    let culprit =
+        culprit.unwrap_or_else(|| workload.culprit(&format!("{}.image", container.path())));
+    let waiting = Evidence {
+        at: first,
+        ..container.evidence(pod, "state.waiting", quote)
+    };
+    Finding::new(
+        unpulled.class,
+        workload.reference,
+        culprit,
+        since.unwrap_or(view.now()),
+        summary,
+    )
+    .container(name)
+    .confidence(unpulled.confidence)
+    .detail("container", name)
+    .evidence([waiting])
+    .evidence(unpulled.event.map(Event::evidence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runtimes_say() {
+        let check = |image: &str, words: &str, expected: Option<Class>| {
+            let class = classify(words, image, false).map(|(class, _)| class);
+            assert_eq!(class, expected, "{words}");
+        };
+        let not_found = Some(Class::ImageNotFound);
+        let refused = Some(Class::ImageAuthFailed);
+        let unreachable = Some(Class::RegistryUnreachable);
+        check(
+            "r.io/a:1",
+            "failed to resolve reference \"r.io/a:1\": r.io/a:1: not found",
+            not_found,
+        );
+        check(
+            "a:1",
+            "manifest for a:1 not found: manifest unknown: manifest unknown",
+            not_found,
+        );
+        let ambiguous = "pull access denied, repository does not exist or may require authorization: \
+                         server message: insufficient_scope: authorization failed";
+        check("ngnix", ambiguous, not_found);
+        check("shop/cart:1", ambiguous, refused);
+        check(
+            "r.io/a",
+            "unexpected status from HEAD request to https://r.io/v2/a/manifests/1: 401 Unauthorized",
+            refused,
+        );
+        check(
+            "r.io/a",
+            "failed to authorize: failed to fetch anonymous token: unexpected status: 403 Forbidden",
+            refused,
+        );
+        check(
+            "r.io/a",
+            "failed to fetch anonymous token: Get \"https://auth\": dial tcp: lookup auth: no such host",
+            unreachable,
+        );
+        check(
+            "r.io/a",
+            "Head \"https://r.io/v2/\": tls: failed to verify certificate: x509: unknown authority",
+            unreachable,
+        );
+        check(
+            "a",
+            "429 Too Many Requests - toomanyrequests: You have reached your unauthenticated pull rate limit",
+            unreachable,
+        );
+        check(
+            "a",
+            "no match for platform in manifest: not found",
+            Some(Class::ImageInvalid),
+        );
+        check(
+            "a",
+            "failed to extract layer: no space left on device",
+            None,
+        );
+    }
+
+    #[test]
+    fn registries() {
+        assert_eq!(
+            reference("nginx"),
+            ("docker.io", "library/nginx".to_owned())
+        );
+        assert_eq!(
+            reference("shop/cart:1"),
+            ("docker.io", "shop/cart:1".to_owned())
+        );
+        assert_eq!(
+            reference("r.io:5000/cart@sha256:0"),
+            ("r.io:5000", "cart@sha256:0".to_owned())
+        );
+        assert_eq!(reference(""), ("docker.io", "library/".to_owned()));
+    }
+}

@@ -1,0 +1,93 @@
+//! A pod's sandbox, in which its containers would run, cannot be made.
+//!
+//! # What it finds
+//!
+//! A pod that stays without containers because the node's network plugin or container runtime
+//! does not give it a sandbox.
+//!
+//! # How it tells
+//!
+//! The containers wait with `ContainerCreating`, none runs, and the pod's last event
+//! `FailedCreatePodSandBox` is recent. The Node is to blame, for its plugin and runtime serve all
+//! pods; the pod itself where it asks for a runtime that the node does not have.
+//!
+//! # Not before
+//!
+//! 20 s, or the third failure: network plugins often need a moment on a fresh node. At once where
+//! the sandbox's own image cannot be had.
+//!
+//! # Looks like
+//!
+//! - `oom-killed`: the memory limit is too small for the sandbox to start in.
+//! - `volume-mount-failed` and missing ConfigMaps: containers wait in the same way, the events are
+//!   others.
+//!
+//! # Remedy
+//!
+//! See to the node's network plugin and container runtime.
+
+use jiff::SignedDuration;
+
+use crate::facts::{Container, Pod};
+use crate::finding::Finding;
+use crate::rules::{Judge, Rule, out_of_memory};
+use crate::verdict::{Class, Reference};
+use crate::view::View;
+
+pub(super) const RULE: Rule =
+    Rule { class: Class::SandboxFailed, needs: &[], judges: &[Judge::Pod(judge)] };
+
+/// How long a sandbox may fail before it counts.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// For how long the last failure is taken for the present state: kubelets try again sooner.
+const RECENT: SignedDuration = SignedDuration::from_mins(5);
+
+fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    if pod.phase() != "Pending" && pod.is_ready() || pod.is_finished() || pod.deleting.is_some() {
+        return;
+    }
+    let waits = |container: &Container<'_>| {
+        matches!(container.waiting(), Some(("ContainerCreating" | "PodInitializing", _)))
+    };
+    if !pod.containers().any(|container| waits(&container))
+        || pod.containers().any(|container| container.is_running())
+    {
+        return;
+    }
+    let Some(event) = view.latest_event(pod, &["FailedCreatePodSandBox"]) else {
+        return;
+    };
+    let (Some(node), Some(last)) = (pod.node.as_deref(), event.last) else {
+        return;
+    };
+    let since = event.first.unwrap_or(last);
+    let later = view.latest_event(pod, &["Pulling", "Pulled", "Created", "Started"]);
+    let is_past = later.is_some_and(|later| later.last > Some(last));
+    let is_sure = event.count >= 3 || event.message.contains("failed to get sandbox image");
+    if is_past
+        || event.message.contains(out_of_memory::AT_START)
+        || !view.within(last, RECENT)
+        || !(is_sure || view.ripe(since, PATIENCE))
+    {
+        return;
+    }
+    let workload = view.workload(pod);
+    let node = Reference::cluster("Node", node);
+    let lacks_runtime = event.message.contains("no runtime for") || event.message.contains("RuntimeHandler");
+    let culprit = if lacks_runtime && pod.spec.runtime_class_name.is_some() {
+        workload.culprit("spec.runtimeClassName")
+    } else {
+        node.clone().whole()
+    };
+    let error = event.message.trim().trim_start_matches("Failed to create pod sandbox: ");
+    let summary = format!("{node} cannot make a sandbox for {}: {error}", workload.reference);
+    let command = format!("kubectl describe node {}", node.name);
+    findings.push(
+        Finding::new(Class::SandboxFailed, workload.reference, culprit, since, summary)
+            .detail("error", error)
+            .explained_by([node])
+            .evidence([event.evidence()])
+            .remedy("See to the node's network plugin and container runtime", command),
+    );
+}
