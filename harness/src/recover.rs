@@ -343,11 +343,7 @@ impl Undoing<'_> {
                     .await
                     .map(drop)
                     .or_else(|error| match &error {
-                        BackendError::Command { said, .. }
-                            if said.to_lowercase().contains("no such container") =>
-                        {
-                            Ok(())
-                        }
+                        BackendError::Command { said, .. } if kind::is_gone(said) => Ok(()),
                         _ => Err(error),
                     })
             }

@@ -367,6 +367,9 @@ pub(crate) async fn delete(
     creator: &Path,
     within: Duration,
 ) -> Result<(), BackendError> {
+    // One that a killed process began deletes by name: it must not meet the next cluster.
+    let deleter = state.cluster().join("delete.child");
+    child_gone(&deleter, within).await?;
     // Only kind itself is killed: a container that its children are making would else come to
     // light after everything was deleted. Most of them end when their node is gone.
     let mut at_work = child::kill(creator, true)
@@ -377,16 +380,16 @@ pub(crate) async fn delete(
             let kubeconfig = kubeconfig(state);
             // A killed kind leaves the lock with which it guards the file.
             let _ = fs::remove_file(state.cluster().join("kubeconfig.lock"));
-            let path = kubeconfig.to_string_lossy();
-            let args = [
-                "delete",
-                "cluster",
-                "--name",
-                cluster,
-                "--kubeconfig",
-                &path,
+            let mut args = vec![
+                "delete".into(),
+                "cluster".into(),
+                "--name".into(),
+                cluster.into(),
             ];
-            engine::short("kind", &args, &engine.env()).await?;
+            args.extend(["--kubeconfig".into(), kubeconfig.into_os_string()]);
+            let output = state.cluster().join("delete.log");
+            let command = format!("kind delete cluster --name {cluster}");
+            engine::held(&deleter, &output, "kind", &args, &engine.env(), command).await?;
         }
         if !std::mem::take(&mut at_work) {
             break;

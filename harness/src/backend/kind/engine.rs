@@ -131,16 +131,21 @@ impl Engine {
     /// The containers of a kind cluster, by name; none where there is no such cluster.
     pub(crate) async fn cluster(&self, name: &str) -> Result<Vec<Container>, BackendError> {
         let label = format!("label=io.x-k8s.kind.cluster={name}");
-        let ids = self
-            .ask(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label])
-            .await?;
-        let ids: Vec<&str> = ids.split_whitespace().collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut args = vec!["inspect", "--type", "container"];
-        args.extend(ids);
-        let found: Vec<Inspected> = self.json(&args).await?;
+        let found: Vec<Inspected> = loop {
+            let ps = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &label];
+            let ids = self.ask(&ps).await?;
+            let ids: Vec<&str> = ids.split_whitespace().collect();
+            if ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut args = vec!["inspect", "--type", "container"];
+            args.extend(ids);
+            match self.json(&args).await {
+                // One of them was removed in between, or is only just being made.
+                Err(BackendError::Command { said, .. }) if is_gone(&said) => {}
+                found => break found?,
+            }
+        };
         let mut containers: Vec<_> = found
             .into_iter()
             .map(|found| Container {
@@ -267,6 +272,11 @@ pub(crate) async fn held(
         said: last_lines(&said),
         next: next_step(&said),
     })
+}
+
+/// Whether the engine says that there is no such container.
+pub(crate) fn is_gone(said: &str) -> bool {
+    said.to_lowercase().contains("no such container")
 }
 
 /// The end of what a program said: programs say last why they failed.

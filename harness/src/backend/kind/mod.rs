@@ -21,7 +21,7 @@ pub use self::cluster::{Options, down, print_config, up};
 pub(crate) use self::{
     check::is_ready,
     cluster::{child_gone, delete},
-    engine::Engine,
+    engine::{Engine, is_gone},
     fault::{set_flags, stop_unit},
 };
 use super::{Backend, BackendError};
