@@ -183,6 +183,12 @@ impl<'a> View<'a> {
         self.memory.nodes().shape(node).map(Arc::as_ref)
     }
 
+    /// What the scheduler looks at of all nodes.
+    pub fn node_shapes(&self) -> impl Iterator<Item = &'a NodeShape> + use<'a> {
+        self.note(Key::scheduling());
+        self.memory.nodes().shapes().map(Arc::as_ref)
+    }
+
     /// What is requested on a node; none where nothing is.
     pub fn load(&self, node: &str) -> Option<&'a Load> {
         self.note(Key::scheduling());

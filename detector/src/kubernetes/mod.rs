@@ -6,3 +6,4 @@ pub mod references;
 pub mod resources;
 pub mod scheduling;
 pub mod selector;
+pub mod volumes;

@@ -15,11 +15,13 @@ use crate::object::{Kind, Object};
 use crate::verdict::Class;
 use crate::view::View;
 
+mod claims;
 mod config_source;
 mod eviction;
 mod image;
 mod out_of_memory;
 mod probes;
+mod ports;
 mod replicas;
 mod runs;
 mod unschedulable;
@@ -41,9 +43,14 @@ rules! {
     taint_untolerated,
     nodes_cordoned,
     request_exceeds_nodes,
+    host_port_conflict,
     capacity_exhausted,
     preempted,
     kubelet_rejected,
+    claim_missing,
+    storage_class_missing,
+    no_matching_volume,
+    volume_node_conflict,
     config_map_missing,
     config_map_key_missing,
     secret_missing,

@@ -15,6 +15,7 @@ use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
+use crate::rules::{claims, ports};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::{View, Workload, controller};
 
@@ -74,6 +75,12 @@ impl Unschedulable {
         .evidence([self.evidence.clone()])
     }
 
+    /// The nodes that would hold the pod and take pods, whether or not they have room now.
+    pub fn open_nodes(&self) -> impl Iterator<Item = &NodeShape> {
+        let full = self.scan.full.iter().map(|(node, _)| node);
+        full.chain(&self.scan.free).map(Arc::as_ref)
+    }
+
     /// The resource that the scheduler's message says nodes have too little of.
     pub fn scarce_by_message(&self) -> Option<String> {
         let message = &self.evidence.quote;
@@ -114,7 +121,7 @@ pub(super) fn of(pod: &Pod, view: &View<'_>) -> Option<Unschedulable> {
     let scan = view.scan(&pod.spec);
     let message = evidence.quote.clone();
     let (obstacle, confidence) = if view.is_listed_everywhere(Kind::Node) {
-        computed(&scan, &message, view)?
+        computed(pod, &scan, &message, view)?
     } else {
         (said(&message)?, Confidence::Likely)
     };
@@ -186,7 +193,12 @@ fn is_being_made_a_node(pod: &Pod, view: &View<'_>) -> bool {
 }
 
 /// Narrows the nodes by what is known of them.
-fn computed(scan: &Scan, message: &str, view: &View<'_>) -> Option<(Obstacle, Confidence)> {
+fn computed(
+    pod: &Pod,
+    scan: &Scan,
+    message: &str,
+    view: &View<'_>,
+) -> Option<(Obstacle, Confidence)> {
     let certain = |obstacle| Some((obstacle, Confidence::Certain));
     let open = || scan.full.iter().map(|(node, _)| node).chain(&scan.free);
     if open().next().is_none() {
@@ -206,11 +218,30 @@ fn computed(scan: &Scan, message: &str, view: &View<'_>) -> Option<(Obstacle, Co
         };
         return certain(obstacle);
     }
+    // A claim that is missing or waits to be bound keeps the pod from every node.
+    if claims::hold_up(pod, view) {
+        return certain(Obstacle::Volumes);
+    }
+    let left: Vec<&NodeShape> = open()
+        .map(Arc::as_ref)
+        .filter(|node| claims::admit(pod, node, view))
+        .collect();
+    if left.is_empty() {
+        return certain(Obstacle::Volumes);
+    }
     if !view.is_listed_everywhere(Kind::Pod) {
         let said = said(message).filter(|obstacle| *obstacle >= Obstacle::Volumes);
         return Some((said?, Confidence::Likely));
     }
-    if scan.free.is_empty() {
+    let left = ports::leave(pod, left, view);
+    if left.is_empty() {
+        return certain(Obstacle::Ports);
+    }
+    if said(message) == Some(Obstacle::Affinity) {
+        return Some((Obstacle::Affinity, Confidence::Likely));
+    }
+    let is_full = |node: &&NodeShape| scan.full.iter().any(|(full, _)| full.name == node.name);
+    if left.iter().all(is_full) {
         return certain(Obstacle::Capacity);
     }
     // By what is known it fits: the scheduler is about to find that out too.

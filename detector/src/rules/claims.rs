@@ -1,0 +1,206 @@
+//! What the rules of claims share: which of a pod's claims keeps it from every node, and why.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+
+use crate::facts::Pod;
+use crate::kubernetes::scheduling::NodeShape;
+use crate::kubernetes::volumes;
+use crate::object::Kind;
+use crate::verdict::{Culprit, Reference};
+use crate::view::{Lookup, View};
+
+/// A claim that a pod names.
+pub(super) struct Claim<'a> {
+    /// Its name.
+    pub name: String,
+    /// The volume's place in the pod's list.
+    pub index: usize,
+    /// The volume's name in the pod.
+    pub volume: &'a str,
+}
+
+/// The claims that a pod names, those of its ephemeral volumes among them.
+pub(super) fn of(pod: &Pod) -> Vec<Claim<'_>> {
+    let volumes = pod.spec.volumes.iter().flatten().enumerate();
+    volumes
+        .filter_map(|(index, volume)| {
+            let named = volume.persistent_volume_claim.as_ref();
+            let made = volume.ephemeral.is_some();
+            let name = match named {
+                Some(named) => named.claim_name.clone(),
+                None if made => format!("{}-{}", pod.name, volume.name),
+                None => return None,
+            };
+            Some(Claim {
+                name,
+                index,
+                volume: &volume.name,
+            })
+        })
+        .collect()
+}
+
+/// What is wrong with a claim that is not bound.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Trouble {
+    /// It does not exist.
+    Missing,
+    /// Its class does not exist, or it names none and there is no default.
+    NoClass {
+        /// The class that it names.
+        class: Option<String>,
+    },
+    /// No volume satisfies it: each with the reason.
+    NoVolume(Vec<(String, &'static str)>),
+    /// Its volume is to be made, and is not yet.
+    BeingMade,
+}
+
+/// What is wrong with a claim; none if it is bound, healthy, or not known.
+pub(super) fn trouble(pod: &Pod, name: &str, view: &View<'_>) -> Option<Trouble> {
+    let claim = match view.get::<PersistentVolumeClaim>(&pod.namespace, name) {
+        Lookup::Found(claim) => claim,
+        Lookup::Absent => return Some(Trouble::Missing),
+        Lookup::Unknown => return None,
+    };
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    if phase != Some("Pending") {
+        return None;
+    }
+    let volumes: Vec<&PersistentVolume> = view.all::<PersistentVolume>().collect();
+    let asked = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_name.as_deref());
+    let reasons = || -> Vec<(String, &'static str)> {
+        let named = |volume: &&&PersistentVolume| {
+            asked.is_none_or(|asked| volume.metadata.name.as_deref() == Some(asked))
+        };
+        let of_name = volumes.iter().filter(named);
+        of_name
+            .filter_map(|volume| {
+                let name = volume.metadata.name.clone().unwrap_or_default();
+                Some((name, volumes::mismatch(volume, claim)?))
+            })
+            .collect()
+    };
+    let candidates = volumes
+        .iter()
+        .filter(|volume| asked.is_none_or(|asked| volume.metadata.name.as_deref() == Some(asked)))
+        .count();
+    let has_match = reasons().len() < candidates;
+    let is_listed = view.is_listed_everywhere(Kind::PersistentVolume);
+    let no_volume = || (!has_match && is_listed).then(|| Trouble::NoVolume(reasons()));
+    let class_name = volumes::class_of_claim(claim);
+    let class = match class_name {
+        Some("") => return no_volume(),
+        Some(name) => view.get::<StorageClass>("", name),
+        None => {
+            let is_default = |class: &&StorageClass| {
+                let annotations = class.metadata.annotations.as_ref();
+                let is = |key: &str| {
+                    annotations
+                        .and_then(|all| all.get(key))
+                        .is_some_and(|value| value == "true")
+                };
+                is("storageclass.kubernetes.io/is-default-class")
+                    || is("storageclass.beta.kubernetes.io/is-default-class")
+            };
+            match view.all::<StorageClass>().find(is_default) {
+                Some(class) => Lookup::Found(class),
+                None if view.is_listed_everywhere(Kind::StorageClass) => Lookup::Absent,
+                None => Lookup::Unknown,
+            }
+        }
+    };
+    match class {
+        Lookup::Unknown => None,
+        // A name that only volumes share is a class as well.
+        Lookup::Absent if has_match && is_listed => None,
+        Lookup::Absent => {
+            let shared = class_name.is_some_and(|name| {
+                volumes
+                    .iter()
+                    .any(|volume| volumes::class_of_volume(volume) == name)
+            });
+            if shared {
+                return no_volume();
+            }
+            Some(Trouble::NoClass {
+                class: class_name.map(str::to_owned),
+            })
+        }
+        Lookup::Found(class) if class.provisioner == "kubernetes.io/no-provisioner" => {
+            if asked.is_some() || !has_match {
+                no_volume()
+            } else {
+                None
+            }
+        }
+        Lookup::Found(class) => {
+            let waits = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
+            (!waits && !has_match).then_some(Trouble::BeingMade)
+        }
+    }
+}
+
+/// Whether one of the pod's claims keeps it from every node.
+pub(super) fn hold_up(pod: &Pod, view: &View<'_>) -> bool {
+    of(pod)
+        .iter()
+        .any(|claim| trouble(pod, &claim.name, view).is_some())
+}
+
+/// The volume that a claim is bound to.
+pub(super) fn volume_of<'a>(
+    pod: &Pod,
+    name: &str,
+    view: &View<'a>,
+) -> Option<&'a PersistentVolume> {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found()?;
+    let volume = claim.spec.as_ref()?.volume_name.as_deref()?;
+    view.get::<PersistentVolume>("", volume).found()
+}
+
+/// Whether all volumes that the pod's claims are bound to can be used on a node.
+pub(super) fn admit(pod: &Pod, node: &NodeShape, view: &View<'_>) -> bool {
+    let claims = of(pod);
+    let mut bound = claims
+        .iter()
+        .filter_map(|claim| volume_of(pod, &claim.name, view));
+    bound.all(|volume| volumes::is_usable_on(volume, node))
+}
+
+/// Refers to a claim of the pod's namespace.
+pub(super) fn reference(pod: &Pod, name: &str) -> Reference {
+    Reference::namespaced("PersistentVolumeClaim", &pod.namespace, name)
+}
+
+/// Where to change a field of a claim's specification: the claim, or the template of the
+/// StatefulSet that it was made from.
+pub(super) fn culprit(pod: &Pod, name: &str, field: &str, view: &View<'_>) -> Culprit {
+    let owner = pod
+        .controller
+        .as_ref()
+        .filter(|owner| owner.kind == "StatefulSet");
+    let set = owner.and_then(|owner| view.get::<StatefulSet>(&pod.namespace, &owner.name).found());
+    let templates = set.and_then(|set| set.spec.volume_claim_templates.as_ref());
+    let place = templates.into_iter().flatten().position(|template| {
+        let template = template.metadata.name.as_deref().unwrap_or_default();
+        name == format!("{template}-{}", pod.name)
+    });
+    match (owner, place) {
+        (Some(owner), Some(place)) => {
+            Reference::namespaced("StatefulSet", &pod.namespace, &owner.name)
+                .field(format!("spec.volumeClaimTemplates[{place}].{field}"))
+        }
+        _ => reference(pod, name).field(field),
+    }
+}
