@@ -20,8 +20,9 @@ mod config_source;
 mod eviction;
 mod image;
 mod out_of_memory;
-mod probes;
 mod ports;
+mod probes;
+mod refusal;
 mod replicas;
 mod runs;
 mod unschedulable;
@@ -39,6 +40,12 @@ macro_rules! rules {
 }
 
 rules! {
+    quota_exceeded,
+    limit_range_violated,
+    service_account_missing,
+    pod_security_rejected,
+    webhook_unavailable,
+    node_name_unknown,
     node_selector_unmatched,
     taint_untolerated,
     nodes_cordoned,
@@ -47,6 +54,7 @@ rules! {
     capacity_exhausted,
     preempted,
     kubelet_rejected,
+    scheduler_unavailable,
     claim_missing,
     storage_class_missing,
     no_matching_volume,

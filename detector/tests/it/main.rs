@@ -1,5 +1,7 @@
 //! What the detector says of states of clusters, by area.
 
+mod admission;
+mod claims;
 mod configuration;
 mod containers;
 mod crashes;
