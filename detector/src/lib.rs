@@ -44,6 +44,7 @@ mod memory;
 pub mod object;
 pub mod observation;
 pub mod rules;
+pub mod signatures;
 pub mod verdict;
 mod view;
 mod words;

@@ -18,13 +18,16 @@ use crate::view::View;
 mod claims;
 mod config_source;
 mod eviction;
+mod failing;
 mod image;
 mod out_of_memory;
+mod policy;
 mod ports;
 mod probes;
 mod refusal;
 mod replicas;
 mod runs;
+mod tried;
 mod unschedulable;
 
 macro_rules! rules {
@@ -68,6 +71,7 @@ rules! {
     registry_unreachable,
     image_invalid,
     sandbox_failed,
+    app_config_invalid,
     init_container_failing,
     startup_probe_failing,
     liveness_probe_failing,
@@ -76,6 +80,8 @@ rules! {
     job_failed,
     oom_killed,
     node_out_of_memory,
+    network_policy_blocks_egress,
+    network_policy_blocks_ingress,
     readiness_probe_failing,
     node_pressure_eviction,
     storage_limit_eviction,

@@ -3,6 +3,7 @@
 mod admission;
 mod claims;
 mod configuration;
+mod connections;
 mod containers;
 mod crashes;
 mod evictions;

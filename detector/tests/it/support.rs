@@ -75,6 +75,11 @@ impl State {
 
     /// What stands.
     pub fn verdicts(&self) -> Vec<Verdict> {
+        self.engine().verdicts().to_vec()
+    }
+
+    /// An engine that has seen it.
+    pub fn engine(&self) -> Engine {
         let now = self
             .now
             .unwrap_or_else(|| NOW.parse().expect("a time of RFC 3339"));
@@ -94,7 +99,7 @@ impl State {
         for seen in &self.seen {
             engine.observe(seen.clone(), now);
         }
-        engine.verdicts().to_vec()
+        engine
     }
 
     /// Asserts that exactly this is said, one line a verdict, in their order:

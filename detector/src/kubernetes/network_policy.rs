@@ -1,0 +1,674 @@
+//! Which connections NetworkPolicies admit: Kubernetes' own, and Calico's.
+//!
+//! Policies see the addresses and ports of pods: those that a Service's are translated to.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::json;
+
+use crate::facts::Pod;
+use crate::kubernetes::selector::{self, Labels};
+use crate::object::{Kind, Meta};
+use crate::verdict::{Evidence, Reference};
+use crate::view::View;
+
+/// The direction of a connection, seen from the pod that policies select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The pod receives.
+    Ingress,
+    /// The pod sends.
+    Egress,
+}
+
+impl Direction {
+    /// The name as `policyTypes` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Ingress => "Ingress",
+            Direction::Egress => "Egress",
+        }
+    }
+}
+
+/// One end of a connection; where neither is known, it may be anywhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End<'a> {
+    /// The pod, where it is one.
+    pub pod: Option<&'a Pod>,
+    /// The address, where it is not a pod's.
+    pub address: Option<IpAddr>,
+    /// Whether it is known to lie outside the cluster.
+    pub is_outside: bool,
+}
+
+impl<'a> End<'a> {
+    /// A pod's end.
+    pub fn of(pod: &'a Pod) -> Self {
+        Self {
+            pod: Some(pod),
+            ..Self::default()
+        }
+    }
+
+    /// An end that is no pod.
+    pub fn at(address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            ..Self::default()
+        }
+    }
+
+    /// An end outside the cluster, at an address that is not known.
+    pub fn outside() -> Self {
+        Self {
+            is_outside: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let of_pod = self.pod.map(addresses_of).unwrap_or_default();
+        self.address.into_iter().chain(of_pod).collect()
+    }
+}
+
+/// The addresses of a pod.
+pub fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
+    let more = pod
+        .status
+        .pod_ips
+        .iter()
+        .flatten()
+        .map(|address| address.ip.as_str());
+    let texts = pod.status.pod_ip.as_deref().into_iter().chain(more);
+    let mut addresses: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    addresses.dedup();
+    addresses
+}
+
+/// A connection that is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Where it comes from.
+    pub sender: End<'a>,
+    /// Where it goes to.
+    pub receiver: End<'a>,
+    /// The receiver's port, after the Service's translation.
+    pub port: u16,
+    /// The protocol, in capitals: `TCP`.
+    pub protocol: &'a str,
+}
+
+/// A policy of any of the kinds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "Kubernetes and Calico document their kinds")]
+pub enum Policy<'a> {
+    Kubernetes(&'a NetworkPolicy),
+}
+
+impl<'a> Policy<'a> {
+    fn meta(self) -> Meta<'a> {
+        match self {
+            Policy::Kubernetes(policy) => Meta::of(&policy.metadata),
+        }
+    }
+
+    /// Refers to the policy.
+    pub fn reference(self) -> Reference {
+        let meta = self.meta();
+        match self {
+            Policy::Kubernetes(_) => {
+                Reference::namespaced("NetworkPolicy", meta.namespace, meta.name)
+            }
+        }
+    }
+
+    /// Whether it has any rule for the direction: one without denies all and admits nothing.
+    pub fn has_rules(self, direction: Direction) -> bool {
+        match self {
+            Policy::Kubernetes(policy) => {
+                policy.spec.as_ref().is_some_and(|spec| match direction {
+                    Direction::Ingress => {
+                        spec.ingress.as_ref().is_some_and(|rules| !rules.is_empty())
+                    }
+                    Direction::Egress => {
+                        spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
+                    }
+                })
+            }
+        }
+    }
+
+    /// Its rules for the direction, as evidence.
+    pub fn evidence(self, direction: Direction) -> Evidence {
+        let (field, rules) = match (self, direction) {
+            (Policy::Kubernetes(policy), Direction::Egress) => {
+                let spec = policy.spec.as_ref();
+                (
+                    "spec.egress",
+                    json!(spec.and_then(|spec| spec.egress.as_ref())),
+                )
+            }
+            (Policy::Kubernetes(policy), Direction::Ingress) => {
+                let spec = policy.spec.as_ref();
+                (
+                    "spec.ingress",
+                    json!(spec.and_then(|spec| spec.ingress.as_ref())),
+                )
+            }
+        };
+        Evidence {
+            object: self.reference(),
+            field: field.to_owned(),
+            quote: rules.to_string(),
+            at: None,
+        }
+    }
+
+    /// How much its selector asks of a pod.
+    fn specificity(self) -> usize {
+        match self {
+            Policy::Kubernetes(policy) => {
+                let spec = policy.spec.as_ref();
+                let selector = spec.and_then(|spec| spec.pod_selector.as_ref());
+                selector.map_or(0, |selector| {
+                    selector
+                        .match_labels
+                        .as_ref()
+                        .map_or(0, |labels| labels.len())
+                        + selector.match_expressions.as_ref().map_or(0, Vec::len)
+                })
+            }
+        }
+    }
+}
+
+/// What the policies that select a pod say of a connection.
+#[derive(Clone, Debug)]
+pub struct Ruling<'a> {
+    /// Whether it is admitted; none where that cannot be told.
+    pub admits: Option<bool>,
+    /// The policies that select the pod in this direction.
+    pub policies: Vec<Policy<'a>>,
+    /// The one whose rule denies it by name.
+    pub denied_by: Option<Policy<'a>>,
+}
+
+impl<'a> Ruling<'a> {
+    /// The policy to change: the one that denies it by name; else one with rules and not a bare
+    /// default deny, with the most specific selector, the newest, the first by name.
+    pub fn culprit(&self, direction: Direction) -> Option<Policy<'a>> {
+        let rank = |policy: &Policy<'a>| {
+            let meta = policy.meta();
+            (
+                policy.has_rules(direction),
+                policy.specificity(),
+                meta.created,
+                std::cmp::Reverse(meta.name),
+            )
+        };
+        self.denied_by.or_else(|| {
+            self.policies
+                .iter()
+                .copied()
+                .max_by(|a, b| rank(a).cmp(&rank(b)))
+        })
+    }
+}
+
+/// Says what the policies that select a pod, one end of the connection, make of it.
+pub fn ruling<'a>(
+    view: &View<'a>,
+    pod: &Pod,
+    direction: Direction,
+    connection: &Connection<'_>,
+) -> Ruling<'a> {
+    let policies = selecting(view, pod, direction);
+    let itself = match direction {
+        Direction::Ingress => connection.sender.pod,
+        Direction::Egress => connection.receiver.pod,
+    };
+    let is_itself =
+        itself.is_some_and(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name));
+    if policies.is_empty() || is_itself {
+        return Ruling {
+            admits: Some(true),
+            policies,
+            denied_by: None,
+        };
+    }
+    let admits = any(policies.iter().map(|policy| match policy {
+        Policy::Kubernetes(policy) => admits(view, policy, direction, connection),
+    }));
+    // A policy that was not seen might admit it.
+    let admits = match admits {
+        Some(false) if !view.is_listed(Kind::NetworkPolicy, &pod.namespace) => None,
+        other => other,
+    };
+    Ruling {
+        admits,
+        policies,
+        denied_by: None,
+    }
+}
+
+/// The policies that select a pod in this direction: without any, all is admitted.
+///
+/// A pod on its node's own network is selected by none.
+pub fn selecting<'a>(view: &View<'a>, pod: &Pod, direction: Direction) -> Vec<Policy<'a>> {
+    if pod.spec.host_network == Some(true) {
+        return Vec::new();
+    }
+    view.in_namespace::<NetworkPolicy>(&pod.namespace)
+        .filter(|policy| applies(policy, direction) && selects(policy, &pod.labels))
+        .map(Policy::Kubernetes)
+        .collect()
+}
+
+/// Source: `policyTypes` in `staging/src/k8s.io/api/networking/v1/types.go`.
+fn applies(policy: &NetworkPolicy, direction: Direction) -> bool {
+    let Some(spec) = &policy.spec else {
+        return false;
+    };
+    match &spec.policy_types {
+        Some(types) if !types.is_empty() => types.iter().any(|type_| type_ == direction.name()),
+        _ => match direction {
+            Direction::Ingress => true,
+            Direction::Egress => spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
+        },
+    }
+}
+
+fn selects(policy: &NetworkPolicy, labels: &Labels) -> bool {
+    let spec = policy.spec.as_ref();
+    let selector = spec.and_then(|spec| spec.pod_selector.as_ref());
+    selector.is_none() || selector::matches(selector, labels)
+}
+
+fn admits(
+    view: &View<'_>,
+    policy: &NetworkPolicy,
+    direction: Direction,
+    connection: &Connection<'_>,
+) -> Option<bool> {
+    let spec = policy.spec.as_ref()?;
+    let namespace = Meta::of(&policy.metadata).namespace;
+    let rule = |peers: &Option<Vec<NetworkPolicyPeer>>,
+                ports: &Option<Vec<NetworkPolicyPort>>,
+                peer: End<'_>| {
+        let mut all_peers = peers.as_deref().unwrap_or_default().iter();
+        let mut all_ports = ports.as_deref().unwrap_or_default().iter();
+        all([
+            (all_ports.len() == 0 || all_ports.any(|port| port_matches(port, connection))).into(),
+            if all_peers.len() == 0 {
+                Some(true)
+            } else {
+                any(all_peers
+                    .by_ref()
+                    .map(|rule| peer_matches(view, namespace, rule, peer)))
+            },
+        ])
+    };
+    match direction {
+        Direction::Ingress => any(spec
+            .ingress
+            .iter()
+            .flatten()
+            .map(|admitted| rule(&admitted.from, &admitted.ports, connection.sender))),
+        Direction::Egress => any(spec
+            .egress
+            .iter()
+            .flatten()
+            .map(|admitted| rule(&admitted.to, &admitted.ports, connection.receiver))),
+    }
+}
+
+fn port_matches(port: &NetworkPolicyPort, connection: &Connection<'_>) -> bool {
+    if port.protocol.as_deref().unwrap_or("TCP") != connection.protocol {
+        return false;
+    }
+    let tried = i32::from(connection.port);
+    match &port.port {
+        None => true,
+        Some(IntOrString::Int(first)) => match port.end_port {
+            Some(last) => (*first..=last).contains(&tried),
+            None => *first == tried,
+        },
+        Some(IntOrString::String(name)) => match name.parse::<i32>() {
+            Ok(number) => number == tried,
+            Err(_) => has_port_named(connection, name),
+        },
+    }
+}
+
+/// Whether the receiver is a pod that calls the port by this name.
+pub(super) fn has_port_named(connection: &Connection<'_>, name: &str) -> bool {
+    let containers = connection
+        .receiver
+        .pod
+        .into_iter()
+        .flat_map(Pod::containers);
+    containers
+        .flat_map(|container| container.spec.ports.iter().flatten())
+        .any(|port| {
+            port.name.as_deref() == Some(name)
+                && port.container_port == i32::from(connection.port)
+                && port.protocol.as_deref().unwrap_or("TCP") == connection.protocol
+        })
+}
+
+fn peer_matches(
+    view: &View<'_>,
+    namespace: &str,
+    peer: &NetworkPolicyPeer,
+    end: End<'_>,
+) -> Option<bool> {
+    if let Some(block) = &peer.ip_block {
+        let addresses = end.addresses();
+        if addresses.is_empty() {
+            return None;
+        }
+        let inside = |cidr: &str, address| Cidr::parse(cidr).map(|cidr| cidr.contains(address));
+        return any(addresses.into_iter().map(|address| {
+            let excepted = block
+                .except
+                .iter()
+                .flatten()
+                .map(|cidr| inside(cidr, address));
+            all([inside(&block.cidr, address), any(excepted).map(|is| !is)])
+        }));
+    }
+    let Some(pod) = end.pod else {
+        // Selectors pick pods: an address is none of them, and of an unknown end nothing is known.
+        return (end.is_outside || end.address.is_some()).then_some(false);
+    };
+    let in_namespace = match &peer.namespace_selector {
+        None => Some(pod.namespace == namespace),
+        Some(selector) => namespace_labels(view, &pod.namespace, |labels| {
+            selector::matches(Some(selector), labels)
+        }),
+    };
+    let selected =
+        peer.pod_selector.is_none() || selector::matches(peer.pod_selector.as_ref(), &pod.labels);
+    match all([in_namespace, Some(selected)]) {
+        // What comes from the node's own network shows the node's address.
+        Some(true) if pod.spec.host_network == Some(true) => None,
+        other => other,
+    }
+}
+
+/// Whether something holds of a namespace's labels; none where they are not known.
+pub(super) fn namespace_labels(
+    view: &View<'_>,
+    name: &str,
+    holds: impl Fn(&Labels) -> bool,
+) -> Option<bool> {
+    let known = view.get::<Namespace>("", name).found();
+    let mut labels = known
+        .and_then(|known| known.metadata.labels.clone())
+        .unwrap_or_default();
+    // Every namespace has this one.
+    labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+    let holds_now = holds(&labels);
+    // Of one that was not seen only this label is known; an empty selector asks for none.
+    (known.is_some() || holds_now).then_some(holds_now)
+}
+
+/// A range of addresses.
+pub(super) struct Cidr {
+    network: u128,
+    bits: u32,
+    is_v6: bool,
+}
+
+impl Cidr {
+    /// Reads `10.0.0.0/8`, or a bare address; none where it is neither.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.trim().parse().ok()?;
+        let (network, width) = number(address);
+        let bits = length.unwrap_or(width);
+        (bits <= width).then_some(Self {
+            network,
+            bits,
+            is_v6: width == 128,
+        })
+    }
+
+    /// Whether the address lies in it.
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        let (address, width) = number(address);
+        let shift = width - self.bits;
+        self.is_v6 == (width == 128) && (shift >= 128 || address >> shift == self.network >> shift)
+    }
+}
+
+fn number(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    }
+}
+
+/// Whether any holds; none where none is known to and some might.
+pub(super) fn any(answers: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    let mut all_known = true;
+    for answer in answers {
+        match answer {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => all_known = false,
+        }
+    }
+    all_known.then_some(false)
+}
+
+/// Whether all hold; none where none is known not to and some might not.
+pub(super) fn all(answers: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+    any(answers.into_iter().map(|answer| answer.map(|holds| !holds))).map(|fails| !fails)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::memory::Memory;
+    use crate::object::Object;
+    use crate::observation::Observation;
+
+    fn pod(namespace: &str, app: &str, ip: &str) -> Pod {
+        let value = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": namespace, "name": app, "labels": { "app": app } },
+            "spec": { "containers": [{ "name": "app", "ports": [
+                { "name": "http", "containerPort": 3100 },
+            ]}]},
+            "status": { "podIP": ip },
+        });
+        match Object::decode(value).unwrap() {
+            Object::Pod(pod) => *pod,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether these specifications, of policies in `shop`, admit a connection from `shop/web` to
+    /// port 3100 of `logs/loki`.
+    fn check(direction: Direction, specs: &[Value], expected: Option<bool>) {
+        let mut memory = Memory::default();
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let namespace = |name: &str| {
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": { "name": name, "labels": { "team": name } },
+            })
+        };
+        let mut objects = vec![namespace("shop"), namespace("logs")];
+        let home = match direction {
+            Direction::Egress => "shop",
+            Direction::Ingress => "logs",
+        };
+        for (index, spec) in specs.iter().enumerate() {
+            objects.push(json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": { "namespace": home, "name": format!("p{index}") },
+                "spec": spec,
+            }));
+        }
+        for object in objects {
+            memory.observe(Observation::Applied(Object::decode(object).unwrap()), now);
+        }
+        let kind = Kind::NetworkPolicy;
+        memory.observe(
+            Observation::Listed {
+                kind,
+                namespace: None,
+            },
+            now,
+        );
+        let view = View::new(&memory, now);
+        let (web, loki) = (
+            pod("shop", "web", "10.244.1.5"),
+            pod("logs", "loki", "10.244.2.16"),
+        );
+        let connection = Connection {
+            sender: End::of(&web),
+            receiver: End::of(&loki),
+            port: 3100,
+            protocol: "TCP",
+        };
+        let selected = match direction {
+            Direction::Egress => &web,
+            Direction::Ingress => &loki,
+        };
+        let ruling = ruling(&view, selected, direction, &connection);
+        assert_eq!(ruling.admits, expected, "{specs:?}");
+    }
+
+    fn egress(rules: Value) -> Value {
+        json!({ "podSelector": {}, "policyTypes": ["Egress"], "egress": rules })
+    }
+
+    #[test]
+    fn a_pod_that_no_policy_selects_may_do_all() {
+        check(Direction::Egress, &[], Some(true));
+        let other = json!({ "podSelector": { "matchLabels": { "app": "db" } }, "egress": [] });
+        check(Direction::Egress, &[other], Some(true));
+    }
+
+    #[test]
+    fn policy_types_have_defaults() {
+        check(
+            Direction::Egress,
+            &[json!({ "podSelector": {} })],
+            Some(true),
+        );
+        check(
+            Direction::Ingress,
+            &[json!({ "podSelector": {} })],
+            Some(false),
+        );
+        let rules = json!({ "podSelector": {}, "egress": [{ "ports": [{ "port": 53 }] }] });
+        check(Direction::Egress, &[rules], Some(false));
+        check(Direction::Egress, &[egress(json!([]))], Some(false));
+    }
+
+    #[test]
+    fn policies_are_a_union() {
+        let some = egress(json!([{ "ports": [{ "port": 53, "protocol": "UDP" }] }]));
+        let port = egress(json!([{ "ports": [{ "port": 3100 }] }]));
+        check(Direction::Egress, std::slice::from_ref(&some), Some(false));
+        check(Direction::Egress, &[some, port], Some(true));
+    }
+
+    #[test]
+    fn ports() {
+        let port = |port: Value| egress(json!([{ "ports": [port] }]));
+        for (entry, expected) in [
+            (json!({ "port": 3100 }), true),
+            (json!({ "port": 3101 }), false),
+            (json!({ "port": 3100, "protocol": "UDP" }), false),
+            (json!({ "port": 3000, "endPort": 3200 }), true),
+            (json!({ "port": 3000, "endPort": 3099 }), false),
+            (json!({ "port": "http" }), true),
+            (json!({ "port": "grpc" }), false),
+            (json!({ "protocol": "TCP" }), true),
+        ] {
+            check(Direction::Egress, &[port(entry)], Some(expected));
+        }
+    }
+
+    #[test]
+    fn peers() {
+        let selector = |key: &str, value: &str| json!({ "matchLabels": { key: value } });
+        let loki = selector("app", "loki");
+        for (peer, expected) in [
+            (json!({ "podSelector": loki }), false),
+            (json!({ "namespaceSelector": {} }), true),
+            (
+                json!({ "namespaceSelector": selector("team", "logs") }),
+                true,
+            ),
+            (
+                json!({ "namespaceSelector": selector("team", "shop") }),
+                false,
+            ),
+            (
+                json!({ "namespaceSelector": {}, "podSelector": loki }),
+                true,
+            ),
+            (
+                json!({ "namespaceSelector": {}, "podSelector": selector("app", "db") }),
+                false,
+            ),
+            (json!({ "ipBlock": { "cidr": "10.244.0.0/16" } }), true),
+            (json!({ "ipBlock": { "cidr": "10.96.0.0/12" } }), false),
+            (
+                json!({ "ipBlock": { "cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"] } }),
+                false,
+            ),
+            (
+                json!({ "ipBlock": { "cidr": "0.0.0.0/0", "except": ["10.1.0.0/16"] } }),
+                true,
+            ),
+            (json!({ "ipBlock": { "cidr": "::/0" } }), false),
+        ] {
+            check(
+                Direction::Egress,
+                &[egress(json!([{ "to": [peer] }]))],
+                Some(expected),
+            );
+        }
+        let broken = egress(json!([{ "to": [{ "ipBlock": { "cidr": "10.0.0.0/99" } }] }]));
+        check(Direction::Egress, &[broken], None);
+    }
+
+    #[test]
+    fn peers_and_ports_of_one_rule_must_both_match() {
+        let rule = json!([
+            { "to": [{ "namespaceSelector": {} }], "ports": [{ "port": 53 }] },
+            { "to": [{ "podSelector": {} }], "ports": [{ "port": 3100 }] },
+        ]);
+        check(Direction::Egress, &[egress(rule)], Some(false));
+    }
+
+    #[test]
+    fn the_receiver_looks_at_the_sender() {
+        let from = |peer: Value| json!({ "podSelector": {}, "ingress": [{ "from": [peer] }] });
+        let web = json!({ "matchLabels": { "app": "web" } });
+        check(
+            Direction::Ingress,
+            &[from(json!({ "podSelector": web }))],
+            Some(false),
+        );
+        let both = json!({ "podSelector": web, "namespaceSelector": {} });
+        check(Direction::Ingress, &[from(both)], Some(true));
+    }
+}

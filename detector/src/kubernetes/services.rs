@@ -1,0 +1,289 @@
+//! Where the addresses lead that programs are given: to a Service and the pods behind it, to a
+//! pod, or out of the cluster.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::facts::Pod;
+use crate::kubernetes::network_policy::{End, addresses_of};
+use crate::kubernetes::selector;
+use crate::verdict::Reference;
+use crate::view::{Lookup, View};
+
+/// What a host name or address leads to, seen from a pod.
+#[derive(Clone, Copy, Debug)]
+pub enum Host<'a> {
+    /// A Service of the cluster.
+    Service(&'a Service),
+    /// One pod: by its own address, or by its name below a headless Service.
+    Pod(&'a Pod),
+    /// An address that is no Service's and no known pod's.
+    Address(IpAddr),
+    /// A name that is no Service's: of the world outside, as far as can be told.
+    Outside,
+    /// A name that only a Service can have, and there is none.
+    NoService,
+    /// The pod itself.
+    Itself,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Something that answers for a Service: a pod, or an address that was put in by hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Backend<'a> {
+    /// The end of connections to it.
+    pub end: End<'a>,
+    /// The port that the Service's port is translated to.
+    pub port: u16,
+    /// Whether connections are sent there now.
+    pub is_ready: bool,
+}
+
+/// Tells what a host leads to, seen from a pod.
+pub fn host<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
+    let host = host
+        .trim_matches(['[', ']'])
+        .trim_end_matches('.')
+        .to_lowercase();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        if address.is_loopback() || address.is_unspecified() || addresses_of(pod).contains(&address)
+        {
+            return Host::Itself;
+        }
+        return by_address(view, pod, address);
+    }
+    let alias = pod.spec.host_aliases.iter().flatten().find(|alias| {
+        alias
+            .hostnames
+            .iter()
+            .flatten()
+            .any(|name| name.eq_ignore_ascii_case(&host))
+    });
+    if let Some(alias) = alias {
+        return alias
+            .ip
+            .parse()
+            .map_or(Host::Unknown, |address| by_address(view, pod, address));
+    }
+    if host == "localhost" || host == pod.name {
+        return Host::Itself;
+    }
+    by_name(view, pod, &host)
+}
+
+fn by_name<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
+    let parts: Vec<&str> = host.split('.').collect();
+    let (names, in_cluster) = match parts.iter().position(|part| *part == "svc") {
+        Some(at) if at >= 2 => (parts.get(..at).unwrap_or_default(), true),
+        _ => (parts.as_slice(), false),
+    };
+    match *names {
+        [name] => match view.get::<Service>(&pod.namespace, name) {
+            Lookup::Found(service) => Host::Service(service),
+            Lookup::Absent => Host::NoService,
+            Lookup::Unknown => Host::Unknown,
+        },
+        [name, namespace] => match view.get::<Service>(namespace, name) {
+            Lookup::Found(service) => Host::Service(service),
+            other => {
+                // A pod below a headless Service of the same namespace.
+                if let Some(found) = below(view, &pod.namespace, name, namespace) {
+                    return Host::Pod(found);
+                }
+                match other {
+                    Lookup::Absent if in_cluster => Host::NoService,
+                    Lookup::Unknown if in_cluster => Host::Unknown,
+                    // `example.com` has the same form.
+                    _ => Host::Outside,
+                }
+            }
+        },
+        [name, service, namespace] => match below(view, namespace, name, service) {
+            Some(found) => Host::Pod(found),
+            None if in_cluster => match view.get::<Service>(namespace, service) {
+                // The pod may not be there yet.
+                Lookup::Found(service) => Host::Service(service),
+                Lookup::Absent => Host::NoService,
+                Lookup::Unknown => Host::Unknown,
+            },
+            None => Host::Outside,
+        },
+        _ => Host::Outside,
+    }
+}
+
+/// The pod of this name that a headless Service names.
+fn below<'a>(view: &View<'a>, namespace: &str, pod: &str, service: &str) -> Option<&'a Pod> {
+    view.get::<Service>(namespace, service).found()?;
+    let found = view.get::<Pod>(namespace, pod).found()?;
+    (found.spec.subdomain.as_deref() == Some(service)).then_some(found)
+}
+
+fn by_address<'a>(view: &View<'a>, pod: &Pod, address: IpAddr) -> Host<'a> {
+    let has = |service: &&Service| {
+        let spec = service.spec.as_ref();
+        let first = spec.and_then(|spec| spec.cluster_ip.as_ref());
+        let more = spec
+            .and_then(|spec| spec.cluster_ips.as_ref())
+            .into_iter()
+            .flatten();
+        let mut texts = first.into_iter().chain(more);
+        texts.any(|text| text.parse::<IpAddr>() == Ok(address))
+    };
+    if let Some(service) = view.all::<Service>().find(has) {
+        return Host::Service(service);
+    }
+    // Pods are found by the slices that list them: the pod's own namespace first.
+    let listed = |slice: &'a EndpointSlice| {
+        let namespace = slice.metadata.namespace.as_deref()?;
+        let mut endpoints = slice.endpoints.iter().flatten();
+        let endpoint = endpoints.find(|endpoint| {
+            let mut addresses = endpoint.addresses.iter();
+            addresses.any(|text| text.parse::<IpAddr>() == Ok(address))
+        })?;
+        let target = endpoint
+            .target_ref
+            .as_ref()
+            .filter(|target| target.kind.as_deref() == Some("Pod"))?;
+        view.get::<Pod>(namespace, target.name.as_deref()?).found()
+    };
+    let by_slice = view.all::<EndpointSlice>().find_map(listed);
+    let own = || {
+        let mut pods = view.in_namespace::<Pod>(&pod.namespace);
+        pods.find(|other| !other.is_finished() && addresses_of(other).contains(&address))
+    };
+    by_slice
+        .or_else(own)
+        .map_or(Host::Address(address), Host::Pod)
+}
+
+/// The port of a Service that a program connects to.
+pub fn port_of(service: &Service, port: u16) -> Option<&ServicePort> {
+    let mut ports = service.spec.as_ref()?.ports.iter().flatten();
+    ports.find(|declared| declared.port == i32::from(port))
+}
+
+/// Whether the Service has no address of its own: programs connect to its pods themselves.
+pub fn is_headless(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    spec.and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
+}
+
+/// The name outside that the Service stands for, where it is of type ExternalName.
+pub fn external_name(service: &Service) -> Option<&str> {
+    let spec = service.spec.as_ref()?;
+    let is_external = spec.type_.as_deref() == Some("ExternalName");
+    spec.external_name.as_deref().filter(|_| is_external)
+}
+
+/// Refers to a Service.
+pub fn reference(service: &Service) -> Reference {
+    let metadata = &service.metadata;
+    Reference::namespaced(
+        "Service",
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+/// The pods that a Service's selector picks, but those that have ended; none where it has no
+/// selector.
+pub fn pods<'a>(view: &View<'a>, service: &Service) -> Option<Vec<&'a Pod>> {
+    let selector = service.spec.as_ref()?.selector.as_ref()?;
+    let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+    if selector.is_empty() {
+        return None;
+    }
+    let picked = view
+        .in_namespace::<Pod>(namespace)
+        .filter(|pod| selector::has_all(selector, &pod.labels) && !pod.is_finished());
+    Some(picked.collect())
+}
+
+/// The port of a pod that a Service's port is translated to; none where it names one that the pod
+/// lacks.
+///
+/// Source: `FindPort` in `pkg/api/v1/pod/util.go`.
+pub fn target_port(pod: &Pod, port: &ServicePort) -> Option<u16> {
+    match &port.target_port {
+        None => u16::try_from(port.port).ok(),
+        Some(IntOrString::Int(0)) => u16::try_from(port.port).ok(),
+        Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
+        Some(IntOrString::String(name)) => match name.parse() {
+            Ok(number) => Some(number),
+            Err(_) => named_port(pod, name, port.protocol.as_deref().unwrap_or("TCP")),
+        },
+    }
+}
+
+/// The number of a pod's port of this name and protocol.
+pub fn named_port(pod: &Pod, name: &str, protocol: &str) -> Option<u16> {
+    let is_it = |port: &&k8s_openapi::api::core::v1::ContainerPort| {
+        port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol
+    };
+    let mut ports = pod
+        .containers()
+        .flat_map(|container| container.spec.ports.iter().flatten());
+    u16::try_from(ports.find(is_it)?.container_port).ok()
+}
+
+/// What answers for a Service on a port: the pods that it selects, or else what its slices list.
+pub fn backends<'a>(view: &View<'a>, service: &Service, port: &ServicePort) -> Vec<Backend<'a>> {
+    if let Some(pods) = pods(view, service) {
+        return pods
+            .into_iter()
+            .filter_map(|pod| {
+                Some(Backend {
+                    end: End::of(pod),
+                    port: target_port(pod, port)?,
+                    is_ready: pod.is_ready() && pod.deleting.is_none(),
+                })
+            })
+            .collect();
+    }
+    let mut backends = Vec::new();
+    for slice in slices(view, service) {
+        let named = slice.ports.iter().flatten().find(|listed| {
+            listed.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+        });
+        let Some(number) = named.and_then(|listed| u16::try_from(listed.port?).ok()) else {
+            continue;
+        };
+        for endpoint in slice.endpoints.iter().flatten() {
+            let ready = endpoint
+                .conditions
+                .as_ref()
+                .and_then(|conditions| conditions.ready);
+            let addresses = endpoint
+                .addresses
+                .iter()
+                .filter_map(|text| text.parse().ok());
+            backends.extend(addresses.map(|address| Backend {
+                end: End::at(address),
+                port: number,
+                is_ready: ready.unwrap_or(true),
+            }));
+        }
+    }
+    backends
+}
+
+/// The slices that list a Service's endpoints.
+pub fn slices<'a>(view: &View<'a>, service: &Service) -> Vec<&'a EndpointSlice> {
+    let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+    let name = service.metadata.name.as_deref().unwrap_or_default();
+    let is_its = |slice: &&EndpointSlice| {
+        let labels = slice.metadata.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get("kubernetes.io/service-name"))
+            .map(String::as_str)
+            == Some(name)
+    };
+    view.in_namespace::<EndpointSlice>(namespace)
+        .filter(is_its)
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! What a failing container tries to connect to, by its own words and by what it was given.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+
+use crate::facts::{Container, Pod};
+use crate::kubernetes::files;
+use crate::kubernetes::references::{Source, config_references};
+use crate::kubernetes::services::{self, Host};
+use crate::rules::failing::Failing;
+use crate::signatures::{Endpoint, Meaning, default_port, endpoints};
+use crate::verdict::{Culprit, Evidence, Reference};
+use crate::view::View;
+
+/// The most text of one ConfigMap that is searched for addresses, in bytes.
+const MOST_TEXT: usize = 64 * 1024;
+
+/// Where an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Named {
+    /// The line that says that the connection failed.
+    Failure,
+    /// Another of the last lines.
+    Words,
+    /// The container's specification, or a ConfigMap that it reads.
+    Configuration,
+}
+
+/// An address that a container connects to.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    /// The host, as it is named.
+    pub host: String,
+    /// The port; none where nothing tells.
+    pub port: Option<u16>,
+    /// Where it was found.
+    pub named: Named,
+    /// What is said of it, where a line says so.
+    pub meaning: Option<Meaning>,
+    /// The line or field.
+    pub evidence: Option<Evidence>,
+    /// Whether it must be an address, and does not only look like one.
+    pub is_sure: bool,
+}
+
+/// The addresses of its last words, those of failures first, the latest first.
+pub(super) fn in_words(failing: &Failing<'_, '_>) -> Vec<Tried> {
+    let mut tried: Vec<Tried> = Vec::new();
+    let lines: Vec<(_, Vec<Endpoint>)> = failing
+        .lines()
+        .iter()
+        .rev()
+        .map(|line| (line, endpoints(&line.text)))
+        .collect();
+    for (line, said) in failing
+        .said()
+        .filter(|(_, said)| said.meaning.is_of_connection())
+    {
+        let named: Vec<Endpoint> = match said.field("host") {
+            Some(host) => vec![Endpoint {
+                host: host.to_owned(),
+                port: said.number("port"),
+                is_url: true,
+            }],
+            None => endpoints(&line.text),
+        };
+        for endpoint in named {
+            // Another line may name the port: that of a URL with the same host.
+            let elsewhere = || {
+                let all = lines.iter().flat_map(|(_, endpoints)| endpoints);
+                let mut same = all.filter(|other| other.host == endpoint.host);
+                same.find_map(|other| other.port)
+            };
+            tried.push(Tried {
+                port: endpoint.port.or_else(elsewhere),
+                host: endpoint.host,
+                named: Named::Failure,
+                meaning: Some(said.meaning),
+                evidence: failing.quote(line),
+                is_sure: endpoint.is_url,
+            });
+        }
+    }
+    for (line, endpoints) in lines {
+        for endpoint in endpoints {
+            let known = tried.iter().any(|other| {
+                other.host == endpoint.host
+                    && (other.port == endpoint.port || endpoint.port.is_none())
+            });
+            if !known {
+                tried.push(Tried {
+                    host: endpoint.host,
+                    port: endpoint.port,
+                    named: Named::Words,
+                    meaning: None,
+                    evidence: failing.quote(line),
+                    is_sure: false,
+                });
+            }
+        }
+    }
+    tried
+}
+
+/// An address in what a container was given, and the field that gives it.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// The object and field to change.
+    pub culprit: Culprit,
+}
+
+/// The addresses that a container was given: by variables, command, arguments, and ConfigMaps.
+pub(super) fn in_configuration(
+    pod: &Pod,
+    container: &Container<'_>,
+    view: &View<'_>,
+) -> Vec<Given> {
+    let workload = view.workload(pod);
+    let path = container.path();
+    let mut given = Vec::new();
+    let mut add = |text: &str, culprit: &dyn Fn() -> Culprit| {
+        let text = text.get(..MOST_TEXT).unwrap_or(text);
+        let found = endpoints(text).into_iter();
+        given.extend(found.map(|endpoint| Given {
+            endpoint,
+            culprit: culprit(),
+        }));
+    };
+    let mut variables: Vec<(String, String, Culprit)> = Vec::new();
+    for (index, variable) in container.spec.env.iter().flatten().enumerate() {
+        let field = format!("{path}.env[{index}]");
+        if let Some(value) = &variable.value {
+            let culprit = workload.culprit(&format!("{field}.value"));
+            variables.push((variable.name.clone(), value.clone(), culprit));
+        } else if let Some(held) = files::holder_of_variable(container, &variable.name)
+            && held.source == Source::ConfigMap
+            && let Some(map) = view.get::<ConfigMap>(&pod.namespace, &held.name).found()
+            && let Some(value) = map.data.as_ref().and_then(|data| data.get(&held.key))
+        {
+            variables.push((
+                variable.name.clone(),
+                value.clone(),
+                held.culprit(&pod.namespace),
+            ));
+        }
+    }
+    for from in container.spec.env_from.iter().flatten() {
+        let Some(source) = &from.config_map_ref else {
+            continue;
+        };
+        let map = view.get::<ConfigMap>(&pod.namespace, &source.name).found();
+        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
+            let name = format!("{}{key}", from.prefix.as_deref().unwrap_or_default());
+            let culprit = Reference::namespaced("ConfigMap", &pod.namespace, &source.name);
+            variables.push((name, value.clone(), culprit.field(format!("data[{key:?}]"))));
+        }
+    }
+    for (_, value, culprit) in &variables {
+        add(value, &|| culprit.clone());
+    }
+    for (list, texts) in [
+        ("command", &container.spec.command),
+        ("args", &container.spec.args),
+    ] {
+        for (index, text) in texts.iter().flatten().enumerate() {
+            add(text, &|| {
+                workload.culprit(&format!("{path}.{list}[{index}]"))
+            });
+        }
+    }
+    let mounted = |volume: &str| {
+        container
+            .spec
+            .volume_mounts
+            .iter()
+            .flatten()
+            .any(|mount| mount.name == volume)
+    };
+    for reference in config_references(pod) {
+        let is_mounted = reference.volume.as_deref().is_some_and(mounted);
+        if reference.source != Source::ConfigMap
+            || !is_mounted
+            || reference.name == "kube-root-ca.crt"
+        {
+            continue;
+        }
+        let map = view
+            .get::<ConfigMap>(&pod.namespace, &reference.name)
+            .found();
+        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
+            let object = Reference::namespaced("ConfigMap", &pod.namespace, &reference.name);
+            add(value, &|| object.clone().field(format!("data[{key:?}]")));
+        }
+    }
+    given.extend(pairs(&variables));
+    given
+}
+
+/// Hosts and ports that stand in two variables: `DB_HOST` and `DB_PORT`.
+fn pairs(variables: &[(String, String, Culprit)]) -> Vec<Given> {
+    const HOSTS: &[&str] = &[
+        "_HOST",
+        "_HOSTNAME",
+        "_SERVER",
+        "_ADDR",
+        "_ADDRESS",
+        "_SERVICE",
+    ];
+    let is_host = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+            && text
+                .bytes()
+                .any(|byte| byte.is_ascii_alphabetic() || byte == b'.')
+    };
+    let named = variables.iter().filter_map(|(name, value, culprit)| {
+        let upper = name.to_uppercase();
+        let stem = match HOSTS.iter().find_map(|end| upper.strip_suffix(end)) {
+            Some(stem) => stem.to_owned(),
+            // libpq's own.
+            None if upper == "PGHOST" => "PG".to_owned(),
+            None => return None,
+        };
+        if !is_host(value) {
+            return None;
+        }
+        let port = variables.iter().find_map(|(name, value, _)| {
+            let upper = name.to_uppercase();
+            let same = upper == format!("{stem}_PORT") || stem == "PG" && upper == "PGPORT";
+            same.then(|| value.parse().ok())?
+        });
+        let scheme = stem.to_lowercase();
+        let implied = [
+            "postgres", "mysql", "redis", "mongodb", "amqp", "kafka", "nats",
+        ]
+        .into_iter()
+        .find(|known| scheme.contains(known));
+        let implied = implied.or((stem == "PG").then_some("postgres"));
+        Some(Given {
+            endpoint: Endpoint {
+                host: value.clone(),
+                port: port.or(implied.and_then(default_port)),
+                is_url: true,
+            },
+            culprit: culprit.clone(),
+        })
+    });
+    named.collect()
+}
+
+/// The port that is meant where none is named: a Service's only one.
+pub(super) fn port_meant(tried: &Tried, host: &Host<'_>) -> Option<u16> {
+    tried.port.or_else(|| match host {
+        Host::Service(service) => only_port(service),
+        _ => None,
+    })
+}
+
+fn only_port(service: &Service) -> Option<u16> {
+    let ports = service.spec.as_ref()?.ports.as_deref()?;
+    match ports {
+        [port] => u16::try_from(port.port).ok(),
+        _ => None,
+    }
+}
+
+/// Whether two names lead to the same: the same Service, pod or address.
+pub(super) fn is_same(a: &Host<'_>, b: &Host<'_>) -> bool {
+    match (a, b) {
+        (Host::Service(a), Host::Service(b)) => services::reference(a) == services::reference(b),
+        (Host::Pod(a), Host::Pod(b)) => a.reference() == b.reference(),
+        (Host::Address(a), Host::Address(b)) => a == b,
+        _ => false,
+    }
+}

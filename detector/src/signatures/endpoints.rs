@@ -1,0 +1,154 @@
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// An address that a program names, as it names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The host name or address.
+    pub host: String,
+    /// The port, named or implied by the scheme.
+    pub port: Option<u16>,
+    /// Whether it stood in a URL: anything with a colon may else look like one.
+    pub is_url: bool,
+}
+
+/// A URL, with the part before the host that drivers put there: `jdbc:postgresql://db:5432/shop`.
+static URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        \b(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://
+        (?:[^\s@/'\x22]*@)?
+        (?P<host>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?)
+        (?::(?P<port>\d{1,5})\b)?",
+    )
+    .ok()
+});
+
+static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        (?:^|[\s'\x22=(,@<\[/])
+        (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)
+        :(?P<port>\d{2,5})\b",
+    )
+    .ok()
+});
+
+/// The addresses that a text names: of URLs first, then whatever looks like `host:port`.
+pub fn endpoints(text: &str) -> Vec<Endpoint> {
+    let mut found: Vec<Endpoint> = Vec::new();
+    let mut add = |endpoint: Endpoint| {
+        let known = |other: &Endpoint| {
+            other.host == endpoint.host && (other.port == endpoint.port || endpoint.port.is_none())
+        };
+        if !found.iter().any(known) {
+            found.push(endpoint);
+        }
+    };
+    if text.contains("://") {
+        for url in URL.iter().flat_map(|pattern| pattern.captures_iter(text)) {
+            let part = |name: &str| url.name(name).map_or("", |part| part.as_str());
+            let port = part("port").parse().ok();
+            add(Endpoint {
+                host: part("host").to_owned(),
+                port: port.or(default_port(&part("scheme").to_lowercase())),
+                is_url: true,
+            });
+        }
+    }
+    if text.contains(':') {
+        for bare in BARE.iter().flat_map(|pattern| pattern.captures_iter(text)) {
+            let part = |name: &str| bare.name(name).map_or("", |part| part.as_str());
+            let host = part("host");
+            let is_name = host.contains(|c: char| c.is_ascii_alphabetic());
+            let Some(port) = part("port").parse().ok().filter(|port| *port > 0) else {
+                continue;
+            };
+            if is_name || host.parse::<std::net::IpAddr>().is_ok() {
+                let host = host.to_owned();
+                add(Endpoint {
+                    host,
+                    port: Some(port),
+                    is_url: false,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The port of a scheme that URLs may leave out.
+pub fn default_port(scheme: &str) -> Option<u16> {
+    // Of `mongodb+srv` and `postgresql+psycopg2` the first part tells.
+    Some(match scheme.split('+').next()? {
+        "http" | "ws" => 80,
+        "https" | "wss" => 443,
+        "postgres" | "postgresql" | "cockroachdb" => 5432,
+        "mysql" | "mysql2" | "mariadb" => 3306,
+        "sqlserver" | "mssql" => 1433,
+        "redis" | "rediss" => 6379,
+        "mongodb" => 27017,
+        "amqp" => 5672,
+        "amqps" => 5671,
+        "nats" => 4222,
+        "mqtt" => 1883,
+        "kafka" => 9092,
+        "ldap" => 389,
+        "ldaps" => 636,
+        "smtp" => 25,
+        "ftp" => 21,
+        "ssh" => 22,
+        "zk" | "zookeeper" => 2181,
+        "memcached" => 11211,
+        "clickhouse" => 9000,
+        "etcd" => 2379,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let found: Vec<String> = endpoints(text)
+            .into_iter()
+            .map(|endpoint| match endpoint.port {
+                Some(port) => format!("{} {port}", endpoint.host),
+                None => endpoint.host,
+            })
+            .collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn urls_and_pairs() {
+        check(
+            "INFO - Endpoint: ws://bundle-loki:3100",
+            &["bundle-loki 3100"],
+        );
+        check("http://api/v1", &["api 80"]);
+        check(
+            "postgres://shop:s3cret@db.data.svc/shop?x=1",
+            &["db.data.svc 5432"],
+        );
+        check("jdbc:postgresql://db:5432/shop", &["db 5432"]);
+        check("redis://:pass@cache:6380/0", &["cache 6380"]);
+        check("tcp://10.0.0.7:9000", &["10.0.0.7 9000"]);
+        check("http://[fd00::7]:8080/", &["[fd00::7] 8080"]);
+        check(
+            "brokers=kafka-0:9092,kafka-1:9092",
+            &["kafka-0 9092", "kafka-1 9092"],
+        );
+        check("connecting to db:5432 ...", &["db 5432"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_one() {
+        check("12:30:15 started", &[]);
+        check("2026-11-24T12:00:00Z ok", &[]);
+        check("ratio 3:10", &[]);
+        check("listening on :8080", &[]);
+    }
+}

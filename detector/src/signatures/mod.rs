@@ -1,0 +1,161 @@
+//! What programs say when they fail: one table of patterns, and what each line means.
+//!
+//! A line is only text. It counts for a run that failed, and only among its last words; whoever
+//! asks sees to that. What the state of objects can tell is not asked of words.
+
+mod endpoints;
+mod table;
+
+use std::sync::{LazyLock, OnceLock};
+
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+
+pub use endpoints::{Endpoint, default_port, endpoints};
+use table::TABLE;
+
+/// What a line means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Meaning {
+    /// It refuses its configuration: fields `file`, `line`, `problem`, `name`, `argument`.
+    ConfigInvalid,
+    /// The API server refuses what it asks: fields `user`, `verb`, `resource`, `group`,
+    /// `namespace`, `name`.
+    AccessDenied,
+    /// It cannot listen: fields `host`, `port`.
+    PortInUse,
+    /// What it connects to refuses its credentials: fields `user`, `host`.
+    LoginRefused,
+    /// What it connects to answers and refuses the work: field `problem`.
+    WorkRefused,
+    /// Nothing listens where it connects to: fields `host`, `port`.
+    Refused,
+    /// No answer came from where it connects to: fields `host`, `port`.
+    TimedOut,
+    /// There is no way to where it connects to: fields `host`, `port`.
+    NoRoute,
+    /// The name service says that there is no such name: field `host`.
+    NoSuchName,
+    /// The name service does not answer, or cannot: field `host`.
+    NoNameService,
+    /// A name does not resolve, for either reason: field `host`.
+    Unresolved,
+    /// A library, module or file of the program is not there: field `file`.
+    LibraryMissing,
+    /// A command is not there: field `command`.
+    CommandNotFound,
+    /// The system refuses a file, port or call: field `what`.
+    PermissionDenied,
+    /// It cannot connect, and does not say why: fields `host`, `port`.
+    NotConnected,
+}
+
+impl Meaning {
+    /// Whether it tells of a connection that does not come about.
+    pub fn is_of_connection(self) -> bool {
+        self.is_of_name()
+            || matches!(
+                self,
+                Meaning::Refused | Meaning::TimedOut | Meaning::NoRoute | Meaning::NotConnected
+            )
+    }
+
+    /// Whether it tells of a name that does not resolve.
+    pub fn is_of_name(self) -> bool {
+        matches!(
+            self,
+            Meaning::NoSuchName | Meaning::NoNameService | Meaning::Unresolved
+        )
+    }
+}
+
+/// One kind of line that programs print.
+struct Signature {
+    meaning: Meaning,
+    /// Named groups are the fields.
+    pattern: &'static str,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What it means.
+    pub meaning: Meaning,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Said {
+    /// A field that was read from the line; none where the line does not tell.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let field = self.fields.iter().find(|(field, _)| *field == name)?;
+        Some(&field.1)
+    }
+
+    /// A field that is a number.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.field(name)?.parse().ok()
+    }
+}
+
+static SET: LazyLock<RegexSet> = LazyLock::new(|| {
+    let patterns = TABLE.iter().map(|signature| signature.pattern);
+    let set = RegexSetBuilder::new(patterns)
+        .unicode(false)
+        .size_limit(64 << 20)
+        .build();
+    // A pattern that does not compile is a mistake in the table, which a test finds.
+    set.unwrap_or_else(|_| RegexSet::empty())
+});
+
+/// Each pattern by itself, compiled when a line first matches it.
+static PATTERNS: LazyLock<Vec<OnceLock<Option<Regex>>>> =
+    LazyLock::new(|| TABLE.iter().map(|_| OnceLock::new()).collect());
+
+/// Reads one line; none where it says nothing that is known.
+pub fn read(line: &str) -> Option<Said> {
+    // Structured logs escape the quotes of the message that they carry.
+    let unescaped;
+    let line = if line.contains("\\\"") {
+        unescaped = line.replace("\\\"", "\"");
+        &unescaped
+    } else {
+        line
+    };
+    let index = SET.matches(line.as_bytes()).iter().next()?;
+    let meaning = TABLE.get(index)?.meaning;
+    let compile = || {
+        let pattern = TABLE.get(index)?.pattern;
+        RegexBuilder::new(pattern).unicode(false).build().ok()
+    };
+    let pattern = PATTERNS.get(index)?.get_or_init(compile).as_ref()?;
+    let captures = pattern.captures(line.as_bytes())?;
+    let field = |name: &&'static str| {
+        let text = captures.name(name)?.as_bytes();
+        let text = String::from_utf8_lossy(text).trim().to_owned();
+        (!text.is_empty()).then_some((*name, text))
+    };
+    Some(Said {
+        meaning,
+        fields: FIELDS.iter().filter_map(field).collect(),
+    })
+}
+
+/// The fields that patterns can have.
+const FIELDS: &[&str] = &[
+    "argument",
+    "command",
+    "file",
+    "group",
+    "host",
+    "line",
+    "name",
+    "namespace",
+    "port",
+    "problem",
+    "resource",
+    "user",
+    "verb",
+    "what",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+use super::Meaning::{self, *};
+use super::Signature;
+
+macro_rules! table {
+    ($($meaning:ident { $($pattern:literal)* })*) => {
+        &[$($(Signature { meaning: $meaning as Meaning, pattern: $pattern },)*)*]
+    };
+}
+
+/// Every signature. Of several that match a line the first counts: what tells more comes first.
+pub(super) const TABLE: &[Signature] = table! {
+    AccessDenied {
+        r#"(?:(?P<name>"[^"]+") is forbidden: )?User "(?P<user>[^"]+)" cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]+)")?"#
+        r#"User "(?P<user>system:serviceaccount:[^"]+)" cannot (?P<verb>[a-z]+) (?P<resource>[a-z]+(?:/[a-z]+)?)(?:\.(?P<group>[a-z0-9.]+))? (?:in the namespace "(?P<namespace>[^"]+)"|at the cluster scope)"#
+        r#"User "(?P<user>[^"]+)" cannot (?P<verb>[a-z]+) path "(?P<resource>[^"]+)""#
+    }
+    PortInUse {
+        r"bind\(\) to (?P<host>\S*):(?P<port>\d+) failed \(98: "
+        r"EADDRINUSE(?:: address already in use)? (?P<host>[^\s,]*?):(?P<port>\d+)"
+        r"listen \w+ (?P<host>\S*):(?P<port>\d+): bind: (?i:address already in use)"
+        r"(?i)Port (?P<port>\d+) (?:is|was) already in use"
+        r"(?i)(?:could not|failed to|cannot|unable to) bind (?:to )?(?:\w+ )?(?:address |socket |server )?(?:https?://)?(?P<host>\S*?):(?P<port>\d+)\b.*(?:already in use|\(98\))"
+        r"(?i)could not bind to address (?P<host>\S*):(?P<port>\d+)"
+        r"(?i)socket (?P<host>\S*?):(?P<port>\d+): bind: address already in use"
+        r#"(?i)could not bind IPv[46] address "(?P<host>[^"]*)": address already in use"#
+        r"(?i)address \(?'?(?P<host>[0-9.\[\]:a-f*]*?)'?,? ?:?(?P<port>\d+)\)?:? (?:is )?already in use"
+        r"(?i)\[Errno 98\]|java\.net\.BindException: Address already in use|address already in use|EADDRINUSE|Address in use|os error 98"
+    }
+    LoginRefused {
+        r#"(?:connection to server at|to server) "(?P<host>[^"]+)".* password authentication failed for user "(?P<user>[^"]+)""#
+        r#"(?i:password authentication failed for user) "?(?P<user>[^"\s]+)"?"#
+        r#"(?i:peer|ident|scram|ldap|gssapi|certificate|md5|trust) authentication failed for user "(?P<user>[^"]+)""#
+        r#"no pg_hba\.conf entry for host "[^"]*", user "(?P<user>[^"]+)""#
+        r#"role "(?P<user>[^"]+)" does not exist"#
+        r"Access denied for user '(?P<user>[^']*)'@'[^']*'(?: \(using password: (?:YES|NO)\))"
+        r"\bWRONGPASS\b|\bNOAUTH\b|ERR invalid password|ERR AUTH <password> called without any password|-?ERR Client sent AUTH, but no password is set"
+        r"(?i)ACCESS_REFUSED - Login was refused|SaslAuthenticationException|Sasl authentication failed"
+        r"(?i)MongoServerError: (?:bad auth|Authentication failed)|MongoSecurityException|sasl conversation error|bad auth : Authentication failed|SCRAM\S* authentication failed"
+        r"(?i)unable to authenticate (?:user|with provided credentials)(?: \[(?P<user>[^\]]+)\])?"
+        r"(?i)LDAP: error code 49|Invalid credentials \(49\)|535[ -][0-9.]* .*(?:authentication|credentials)"
+        r"(?i)InvalidAccessKeyId|SignatureDoesNotMatch|security token included in the request is (?:invalid|expired)|ExpiredToken"
+        r"(?i)\b401[: ]+\(?Unauthorized\b|HTTP(?:/[0-9.]+)? 401\b|(?:status|code|returned|response)[ :=]+401\b|\bError 401\b|code = Unauthenticated"
+        r"remote error: tls: (?:bad certificate|certificate required|unknown certificate authority|expired certificate)|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED)"
+        r"Permission denied \((?:publickey|password|keyboard)"
+        r"(?i)\b(?:login|authentication|auth) (?:was )?(?:failed|refused|rejected) (?:for|as|with|by) (?:user )?['\x22]?(?P<user>[\w.@-]+)"
+        r"(?i)Login failed for user '(?P<user>[^']*)'"
+        r"(?i)\b(?:invalid|wrong|incorrect|bad|expired) (?:username|user name|user|credentials|password|api[ _-]?key|api token|access token|auth(?:entication)? token)\b(?: or password| and password)?"
+        r"(?i)\b(?:authentication|login) (?:failed|failure|was refused|denied|rejected)\b"
+    }
+    WorkRefused {
+        r"(?P<problem>sorry, too many clients already|remaining connection slots are reserved[^\n]*|too many connections for (?:role|database)[^\n]*)"
+        r"(?P<problem>Too many connections|ERR max number of clients reached|Host '[^']*' is blocked because of many connection errors)"
+        r"(?P<problem>READONLY You can't write against a read only (?:replica|slave)|cannot execute \w+ in a read-only transaction|running with the --(?:super-)?read-only option|NotWritablePrimary|not (?:primary|master) and (?:slaveOk|secondaryOk)=false|index read-only / allow delete|MISCONF Redis is configured)"
+        r"(?P<problem>OOM command not allowed when used memory|mvcc: database space exceeded|disk usage exceeded flood-stage watermark|could not extend file [^\n]*No space left on device|The table '[^']*' is full)"
+        r"(?P<problem>the database system is (?:in recovery mode|shutting down|starting up|not yet accepting connections))"
+        r#"(?P<problem>(?i:FATAL|ERROR|psql|Exception|pq)\S*:?\s.*database "[^"]+" does not exist)"#
+        r"(?P<problem>Unknown database '[^']+')"
+        r"(?i)(?P<problem>NotEnoughReplicas\w*|LEADER_NOT_AVAILABLE|\b(?:503 Service (?:Temporarily )?Unavailable|429 Too Many Requests))"
+        r"(?i)(?P<problem>\b(?:LOADING Redis is loading the dataset|CLUSTERDOWN The cluster is down|MASTERDOWN Link with MASTER is down))"
+    }
+    NoSuchName {
+        r"lookup (?P<host>[^\s:]+)(?: on \S+)?: no such host"
+        r"getaddrinfo ENOTFOUND (?P<host>[^\s:'\x22,]+)(?::(?P<port>\d+))?"
+        r"\*\* server can't find (?P<host>[^\s:]+): NXDOMAIN"
+        r#"host not found in (?:upstream|resolver|"[^"]*"|[a-z_]+) "(?P<host>[^":/]+)(?::(?P<port>\d+))?[^"]*"(?: of the [^\n]*?)?(?: in (?P<file>/[^\s:]+):(?P<line>\d+))?"#
+        r#"could not translate host name "(?P<host>[^"]+)" to address: (?i:Name or service not known|Name does not resolve|nodename nor servname|Unknown host|No address associated)"#
+        r"(?i)host '(?P<host>[^']+)':? Name or service not known"
+        r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): Name or service not known"
+        r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*(?:Name or service not known|Name does not resolve|No address associated)"
+        r"(?i)Name or service not known \((?P<host>[^\s:)]+)(?::(?P<port>\d+))?\)"
+    }
+    NoNameService {
+        r"lookup (?P<host>[^\s:]+)(?: on \S+?)?: (?:i/o timeout|server misbehaving|Temporary failure in name resolution|Try again|(?:read|write|dial) udp |(?:read|dial) tcp )"
+        r"getaddrinfo EAI_AGAIN (?P<host>[^\s:'\x22,]+)(?::(?P<port>\d+))?"
+        r#"could not translate host name "(?P<host>[^"]+)" to address: (?i:Temporary failure|Try again)"#
+        r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*(?:Temporary failure in name resolution|Try again)"
+        r"connection timed out; no servers could be reached"
+        r"(?i)Temporary failure in name resolution(?: \((?P<host>[^\s:)]+)(?::(?P<port>\d+))?\))?"
+        r"\[Errno -3\]|EAI_AGAIN"
+    }
+    Unresolved {
+        r"bad address '(?P<host>[^':]+)(?::(?P<port>\d+))?'"
+        r"(?:wget|ping|nc|nslookup): (?:unable|can't) (?:to )?resolve (?:host address )?['\x22]?(?P<host>[\w.-]+)"
+        r"(?i)Could not resolve (?:host(?:name)?|proxy|address):? ['\x22]?(?P<host>[\w.-]+)"
+        r"UnknownHostException: (?P<host>[\w.-]+)"
+        r"Unknown MySQL server host '(?P<host>[^']+)'"
+        r"(?i)getaddrinfo (?:for|of) (?P<host>[\w.-]+) failed"
+        r"(?i)can't resolve '(?P<host>[^']+)'"
+        r"unable to resolve host address ['\x22]?(?P<host>[\w.-]+)"
+        r"could not resolve address '(?P<host>[^':]+)(?::(?P<port>\d+))?'"
+        r"(?i)(?:failed|unable) to (?:resolve|lookup) (?:host|hostname|name|address|dns)(?: name)?(?: for)?:? ['\x22]?(?P<host>[a-z0-9][\w.-]*[a-z0-9])['\x22]?(?::(?P<port>\d+))?(?:[\s:,.]|$)"
+        r"(?i)Name or service not known|Name does not resolve|nodename nor servname provided|php_network_getaddresses|failed to lookup address information|getaddrinfo(?:\(3\))?:? (?:failed|error)|\[Errno -2\]|NameResolutionError|No such host is known"
+    }
+    Refused {
+        r"dial \w+ (?P<host>\[[^\]]+\]|[^\s:]+):(?P<port>\d+): (?:connect: )?connection refused"
+        r"connect ECONNREFUSED (?P<host>\[?[0-9a-fA-F.:]+?\]?):(?P<port>\d+)"
+        r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: Connection refused"#
+        r"Connection to (?P<host>[\w.-]+):(?P<port>\d+) refused"
+        r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): Connection refused"
+        r"(?i)Error 111 connecting to (?P<host>[^\s:]+):(?P<port>\d+)"
+        r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*Connection refused"
+        r"Can't connect to (?:local )?(?:MySQL|MariaDB) server on '(?P<host>[^':]+)(?::(?P<port>\d+))?' \((?:111|61|\[Errno 111\])"
+        r#"Connection refused - connect\(2\) for "?(?P<host>[^"\s]+)"? port (?P<port>\d+)"#
+        r"(?i)connect to (?P<host>[\w.-]+) port (?P<port>\d+)[^:]*: (?:Connection refused|Couldn't connect to server)"
+        r"(?i)(?:nc|telnet): (?:can't connect to remote host|connect to|connect:) \(?(?P<host>[\w.:-]+?)\)?(?: port (?P<port>\d+))?[^:]*: Connection refused"
+        r"(?:wget|nc|telnet): can't connect to remote host \((?P<host>[^)]+)\): Connection refused"
+        r"nc: (?P<host>[\w.-]+) \([^)]*?:(?P<port>\d+)\): Connection refused"
+        r"/dev/tcp/(?P<host>[^/\s]+)/(?P<port>\d+): Connection refused"
+        r"(?i)Connection refused[^/\n]*: (?:/|(?P<host>[\w.-]+)/)[0-9.]*:(?P<port>\d+)"
+        r"(?i)Connection refused \((?P<host>[\w.-]+):(?P<port>\d+)\)"
+        r#"Connection refused\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
+        r"(?i)(?P<host>[a-z0-9][a-z0-9.-]*[a-z0-9]):(?P<port>\d{2,5})\b.{0,40}connection (?:was )?refused"
+        r"(?i)connection (?:was )?refused|ECONNREFUSED|\[Errno 111\]|os error 111"
+    }
+    TimedOut {
+        r"dial \w+ (?P<host>\[[^\]]+\]|[^\s:]+):(?P<port>\d+): (?:i/o timeout|connect: connection timed out|connect: operation timed out)"
+        r"connect ETIMEDOUT (?P<host>\[?[0-9a-fA-F.:]+?\]?):(?P<port>\d+)"
+        r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: (?:Connection timed out|timeout expired|Operation timed out)"#
+        r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): (?:Connection|Operation) timed out"
+        r"(?i)Error 110 connecting to (?P<host>[^\s:]+):(?P<port>\d+)"
+        r"(?i)Timeout connecting to (?:server|(?P<host>[\w.-]+):(?P<port>\d+))"
+        r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*(?:ConnectTimeoutError|timed out)"
+        r"Can't connect to (?:MySQL|MariaDB) server on '(?P<host>[^':]+)(?::(?P<port>\d+))?' \((?:110|115|\[Errno 110\]|timed out)"
+        r"(?i)connect to (?P<host>[\w.-]+) port (?P<port>\d+)[^:]*: (?:Connection|Operation) timed out"
+        r"(?i)Connection to (?P<host>[\w.-]+?)(?::(?P<port>\d+))? timed out"
+        r"nc: (?P<host>[\w.-]+) \([^)]*?:(?P<port>\d+)\): (?:Connection|Operation) timed out"
+        r"/dev/tcp/(?P<host>[^/\s]+)/(?P<port>\d+): (?:Connection|Operation) timed out"
+        r"(?i)(?:connect|connection) timed out: (?:/|(?P<host>[\w.-]+)/)[0-9.]*:(?P<port>\d+)"
+        r#"Operation timed out\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
+        r"(?:wget|nc|telnet): (?:download|connection|operation)? ?timed out"
+        r"(?i)connect(?:ion)?(?: attempt)?(?: has)? timed out|connection timeout|connect timeout|connection attempt failed because the connected party did not|SocketTimeoutException|ConnectTimeout\w*|ETIMEDOUT|ESOCKETTIMEDOUT|\[Errno 110\]|os error 110|Client\.Timeout exceeded while awaiting headers|ServerSelectionTimeoutError|Operation timed out after|Operation timed out|: i/o timeout|request timed out after \d+ms|TimeoutError: (?:connect|timed out)"
+        r"(?i)context deadline exceeded|DeadlineExceeded"
+    }
+    NoRoute {
+        r"dial \w+ (?P<host>\[[^\]]+\]|[^\s:]+):(?P<port>\d+): connect: (?:no route to host|network is unreachable|host is unreachable)"
+        r"connect E(?:HOST|NET)UNREACH (?P<host>\[?[0-9a-fA-F.:]+?\]?):(?P<port>\d+)"
+        r"(?i)no route to host|host is unreachable|network is unreachable|EHOSTUNREACH|ENETUNREACH|\[Errno 1(?:01|13)\]|NoRouteToHostException"
+    }
+    LibraryMissing {
+        r"error while loading shared libraries: (?P<file>[^\s:]+): cannot open shared object file"
+        r"Error loading shared library (?P<file>[^\s:]+):"
+        r"version [`'](?P<file>(?:GLIBC|GLIBCXX|CXXABI|OPENSSL)_[0-9.]+)' not found"
+        r"(?P<file>lib[\w.+-]+\.so[0-9.]*): cannot open shared object file"
+        r"ModuleNotFoundError: No module named ['\x22]?(?P<file>[\w.-]+)"
+        r"ImportError: No module named ['\x22]?(?P<file>[\w.-]+)"
+        r"ImportError: cannot import name ['\x22]?(?P<file>[\w.-]+)"
+        r"Cannot find (?:module|package) ['\x22](?P<file>[^'\x22]+)['\x22]"
+        r"cannot load such file -- (?P<file>\S+)"
+        r"Could not find (?P<file>[\w.-]+) in (?:any of the sources|locally installed gems|rubygems)"
+        r"Bundler::GemNotFound"
+        r"Could not find or load main class (?P<file>[\w.$/-]+)"
+        r"Unable to access jarfile (?P<file>\S+)"
+        r"NoClassDefFoundError: (?:Could not initialize class )?(?P<file>[\w.$/]+)"
+        r"ClassNotFoundException: (?P<file>[\w.$/]+)"
+        r"java\.lang\.UnsatisfiedLinkError: (?:no )?(?P<file>[^\s:]+)"
+        r"(?:System\.IO\.)?FileNotFoundException: Could not load file or assembly '(?P<file>[^',]+)"
+        r"Could not load file or assembly '(?P<file>[^',]+)"
+        r"Unable to load (?:shared library|DLL) '(?P<file>[^']+)'"
+        r"The application to execute does not exist: '(?P<file>[^']+)'"
+        r"(?:You must install or update \.NET|Framework: ')(?P<file>Microsoft\.[\w.]+)"
+        r#"Uncaught Error: Class ["'](?P<file>[^"']+)["'] not found"#
+        r#"Failed opening required '(?P<file>[^']+)'"#
+        r"Can't locate (?P<file>[\w/.]+\.pm) in @INC"
+        r"can't open file '(?P<file>[^']+)': \[Errno 2\]"
+        r"Could not open input file: (?P<file>\S+)"
+        r"(?i)missing (?:shared )?library:? (?P<file>[\w.+-]+)"
+        r"PackageNotFoundError: (?:No package metadata was found for )?(?P<file>[\w.-]+)"
+    }
+    ConfigInvalid {
+        r".*Syntax error on line (?P<line>\d+) of (?P<file>[^\s:]+):[ \t]*(?P<problem>.*)"
+        r"httpd: (?P<problem>Could not open configuration file (?P<file>[^\s:]+).*)"
+        r#"\[emerg\](?: \d+#\d+:)? (?P<problem>open\(\) "[^"]+" failed \(2: .*?) in (?P<file>/[^\s:]+):(?P<line>\d+)"#
+    }
+    PermissionDenied {
+        r#"\[(?:emerg|alert)\](?: \d+#\d+:)? .*?(?P<what>(?:bind\(\) to \S+|\w+\(\) "[^"]+")) failed \((?:1|13|30): "#
+        r"(?:EACCES|EPERM|EROFS): [a-z -]+, (?P<what>\w+ '?[^'\n]+)"
+        r"\[Errno (?:1|13|30)\] (?:Operation not permitted|Permission denied|Read-only file system)(?:: '?(?P<what>[^'\n]+))?"
+        r"AccessDeniedException: (?P<what>/\S+)"
+        r"(?P<what>(?:listen|bind)\S*(?: \w+)? \S*:\d+): (?:bind: )?permission denied"
+        r"(?P<what>(?:open|mkdir|create|unlink|chown|chmod|stat|rename|remove|fork/exec|exec|read|write|mkdirat|openat) [^\s:]+): (?:permission denied|read-only file system|operation not permitted)"
+        r"can't (?:create|open|remove|cd to|execute) (?:directory )?'?(?P<what>[^':\s]+)'?: (?i:Permission denied|Read-only file system)"
+        r"(?i)cannot (?:create|open|touch|remove|access|make|write|execute|change ownership of|set permissions on) (?:regular file |directory |file )?['\x22`]?(?P<what>[^'\x22:]+)[^:]*: (?:Permission denied|Read-only file system|Operation not permitted)"
+        r#"(?i)could not (?:open|create|change permissions of|access|write) (?:lock )?(?:file|directory) "(?P<what>[^"]+)".*: (?:Permission denied|Read-only file system|Operation not permitted)"#
+        r"(?P<what>/[^\s:'\x22]+)['\x22]?: (?i:Permission denied|Read-only file system|Operation not permitted)"
+        r"(?P<what>/[^\s:'\x22()]+) \((?i:Permission denied|Read-only file system)\)"
+        r"(?i)access to the path '(?P<what>[^']+)' is denied"
+        r"(?i)(?:has wrong|incorrect) (?:ownership|permissions?):? (?:on )?(?P<what>/\S+)"
+        r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
+        r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?$"
+        r"\(os error (?:13|30)\)"
+        r"(?:^|[^\w])(?:PermissionError|EACCES|EROFS)\b"
+        r"^(?:\S+: )?(?:Permission denied|Read-only file system|Operation not permitted)$"
+    }
+    ConfigInvalid {
+        r"\[emerg\](?: \d+#\d+:)? (?P<problem>.+?) in (?P<file>/[^\s:]+):(?P<line>\d+)"
+        r"nginx: \[emerg\] (?P<problem>.+)"
+        r"\[ALERT\].*parsing \[(?P<file>[^\]:]+):(?P<line>\d+)\] ?: (?P<problem>.+)"
+        r"\[ALERT\].*(?P<problem>Error\(s\) found in configuration file) : (?P<file>\S+)"
+        r"\[ALERT\].*(?P<problem>Could not open configuration file|Cannot open configuration file\S*|cannot open) .*?(?P<file>/\S+)"
+        r#"(?P<problem>syntax error in file "(?P<file>[^"]+)" line (?P<line>\d+).*)"#
+        r#"(?P<problem>(?:unrecognized configuration parameter|invalid value for parameter) "(?P<name>[^"]+)".*?) in file "(?P<file>[^"]+)" line (?P<line>\d+)"#
+        r#"(?P<problem>unrecognized configuration parameter "(?P<name>[^"]+)")"#
+        r#"FATAL:\s+(?P<problem>configuration file "(?P<file>[^"]+)" contains errors)"#
+        r#"line (?P<line>\d+) of configuration file "(?P<file>[^"]+)""#
+        r#"(?P<problem>could not load (?P<file>\S*pg_hba\.conf))"#
+        r#"could not access the server configuration file "(?P<file>[^"]+)": (?P<problem>.+)"#
+        r"(?P<problem>Found option without preceding group) in config file:? (?P<file>\S+) at line:? (?P<line>\d+)"
+        r"(?:\[ERROR\].*|mysqld: |mariadbd: )(?P<problem>unknown (?:variable|option) '(?P<argument>[^']+)')"
+        r"(?P<problem>Could not open required defaults file): (?P<file>\S+)"
+        r"(?P<problem>Reading the configuration file), at line (?P<line>\d+)"
+        r"(?P<problem>FATAL CONFIG FILE ERROR)"
+        r"Fatal error, (?P<problem>can't open config file) '(?P<file>[^']+)'"
+        r"error initializing (?:configuration|config) '(?P<file>[^']+)': (?P<problem>.+)"
+        r"(?P<file>[\w/.-]*Corefile|/[^\s:]+):(?P<line>\d+) - Error during parsing: (?P<problem>.+)"
+        r#"(?:parsing YAML file|couldn't load configuration \(--config\.file=|error loading config from) "?(?P<file>/[^\s:")]+)"?\)?: (?:yaml: )?(?:unmarshal errors:\s*)?(?:line (?P<line>\d+): )?(?P<problem>.*)"#
+        r#"(?:file=|config(?:\.file)?=|error reading |error parsing |failed to (?:load|parse|read|decode) (?:the )?(?:config(?:uration)? ?(?:file|from)? ?)?)"?(?P<file>/[^\s:",)]+)"?.*?yaml: (?:line (?P<line>\d+): )?(?P<problem>[^"]*)"#
+        r"(?P<file>/[^\s:]+\.ya?ml)\S*?:? .*?yaml: (?:line (?P<line>\d+): )?(?P<problem>.*)"
+        r"yaml: (?:unmarshal errors:)?\s*line (?P<line>\d+): (?P<problem>.*)"
+        r"yaml: (?P<problem>unmarshal errors.*|control characters.*|invalid .*|found .*|did not find .*)"
+        r"^\s+line (?P<line>\d+): (?P<problem>(?:field \S+ not found in type|cannot unmarshal|mapping key).*)"
+        r#"^\s*in "(?P<file>[^"<][^"]*\.(?:ya?ml|conf|cfg|json))", line (?P<line>\d+), column \d+"#
+        r"yaml\.(?:scanner|parser|composer|constructor|reader)\.\w+: (?P<problem>.+)"
+        r"\((?P<file>/[^)]+)\): (?P<problem>.+) at line (?P<line>\d+) column \d+ \(?Psych::"
+        r"YAMLException: (?P<problem>.+?) \((?P<line>\d+):\d+\)"
+        r"(?P<problem>(?:mapping values are not allowed|did not find expected|found character that cannot start|while (?:scanning|parsing)).*?) at line (?P<line>\d+),? column \d+"
+        r"org\.yaml\.snakeyaml\.\S+: (?P<problem>.+)"
+        r"SyntaxError: (?P<file>/[^\s:]+\.json): (?P<problem>.+)"
+        r"(?P<file>/[^\s:]+\.json): (?P<problem>(?:Unexpected token|Expected|Bad control character|Unexpected end).*)"
+        r"SyntaxError: (?P<problem>.* in JSON at position \d+)(?: \(line (?P<line>\d+) column \d+\))?"
+        r"JSONDecodeError: (?P<problem>.+?): line (?P<line>\d+) column \d+"
+        r"(?P<problem>invalid character '.+' (?:looking for|after|in) .+)"
+        r"JsonParseException: (?P<problem>.+)"
+        r"(?i)TOML parse error at line (?P<line>\d+)"
+        r"toml: line (?P<line>\d+)(?: \([^)]*\))?: (?P<problem>.+)"
+        r"TOMLDecodeError: (?P<problem>.+) \(at line (?P<line>\d+), column \d+\)"
+        r"configparser\.\w+Error: (?P<problem>.+)"
+        r"^file: '(?P<file>[^']+)', line: (?P<line>\d+)"
+        r"SAXParseException; systemId: file:(?P<file>[^;]+); lineNumber: (?P<line>\d+);[^;]*; (?P<problem>.+)"
+        r"(?i)(?:error|problem|invalid|bad|unknown|unexpected|failed)\b[^\n]{0,80}? (?:in|at|of|from|on) (?:config(?:uration)? (?:file )?)?['\x22]?(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))['\x22]?(?:,? (?:at )?line |:)(?P<line>\d+):?(?P<problem>.*)"
+        r"(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)):(?P<line>\d+)(?::\d+)?: (?P<problem>(?i:.*(?:error|invalid|unknown|unexpected|expected|missing|syntax|unrecognized|duplicate|bad).*))"
+        r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|open|opening|decode|find|locate|validate) (?:the )?(?:\w+ )?config(?:uration)?(?: file)?\b[^\n]*?['\x22 :=(](?P<file>/[\w./-]+)[^\n]*)"
+        r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): no such file or directory)"
+        r"(?i)(?P<problem>No such file or directory: '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
+        r"(?i)(?P<problem>ENOENT: no such file or directory, open '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
+        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|unrecognized option|unknown option|invalid option|illegal option|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
+        r#"(?P<problem>invalid (?:value|argument) ["'](?P<argument>[^"']*)["'] for (?:flag |")?[^\n]*)"#
+        r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+)["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
+        r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+).*)"#
+        r#"(?P<problem>["'`]?\$?(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]? (?:(?:environment|env) (?:variable|var) )?(?:is|was|must be|not|has to be|needs to be|variable is|cannot be|env (?:var )?is) ?(?:not )?(?:set|required|missing|unset|defined|undefined|empty|provided|specified|configured|found|null|blank|a required)\b.*)"#
+        r"(?P<problem>KeyError: ['\x22](?P<name>[A-Z][A-Z0-9_]+)['\x22])"
+        r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
+        r"(?P<problem>required key (?P<name>\w+) missing value)"
+        r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
+        r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
+        r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) config(?:uration)?\b.*)"
+        r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation failed|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
+        r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
+    }
+    CommandNotFound {
+        r#"exec: "(?P<command>[^"]+)": executable file not found in \$PATH"#
+        r#"exec: "(?P<command>[^"]+)": stat [^:]+: no such file or directory"#
+        r"exec:? (?P<command>/[^\s:]+): no such file or directory"
+        r"env: (?:can't execute )?['\x22](?P<command>[^'\x22]+)['\x22]: No such file or directory"
+        r"(?:bash|/bin/bash|/bin/sh|sh|ash|dash|zsh)(?:: line \d+|: \d+)?: (?P<command>[^\s:]+): (?:command )?not found"
+        r"(?:line \d+|: \d+): (?P<command>[^\s:]+): (?:command )?not found"
+        r"(?:exec|entrypoint\S*|docker-entrypoint\.sh): (?:line \d+: )?(?:exec: )?(?P<command>[^\s:]+): (?:not found|No such file or directory)"
+        r"^(?:\S+: )?(?P<command>[^\s:]+): command not found"
+        r"(?:bash|/bin/bash|/bin/sh|sh)(?:: line \d+|: \d+)?: (?P<command>/[^\s:]+): No such file or directory"
+        r"(?:sh|bash): can't open '(?P<command>[^']+)': No such file or directory"
+        r"(?:sh|bash): \d+: (?:cannot|can't) open (?P<command>\S+): No such file"
+    }
+    NotConnected {
+        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: \w+)? ?(?:at|on|:)? ?(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
+        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact)\b"
+        r"(?i)\b(?:connection|connect) (?:failed|failure|error|lost|reset|aborted|attempt failed)\b|Communications link failure|\bnot reached\b|\bunreachable\b|ECONNRESET|socket hang up|connection reset by peer|broken pipe"
+        r"(?i)\bI/?O ?(?:Error|Exception)\b"
+        r"(?i)\bconnectionerror\b|\bconnectexception\b"
+    }
+};

@@ -1,0 +1,236 @@
+use super::*;
+
+/// What a line means, with its fields in the order of their names.
+fn said(line: &str) -> String {
+    match read(line) {
+        None => String::new(),
+        Some(said) => {
+            let fields = said
+                .fields
+                .iter()
+                .map(|(name, text)| format!(" {name}={text}"));
+            format!("{:?}{}", said.meaning, fields.collect::<String>())
+        }
+    }
+}
+
+#[track_caller]
+fn check(lines: &[(&str, &str)]) {
+    let wrong: Vec<String> = lines
+        .iter()
+        .filter(|(line, expected)| said(line) != *expected)
+        .map(|(line, expected)| {
+            format!(
+                "\n  {line}\n    says      {}\n    expected {expected}",
+                said(line)
+            )
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+#[test]
+fn every_pattern_compiles_and_has_known_fields() {
+    assert_eq!(SET.len(), TABLE.len());
+    for signature in TABLE {
+        let pattern = RegexBuilder::new(signature.pattern)
+            .unicode(false)
+            .build()
+            .unwrap();
+        for name in pattern.capture_names().flatten() {
+            assert!(FIELDS.contains(&name), "{name} in {}", signature.pattern);
+        }
+    }
+}
+
+#[test]
+fn configuration() {
+    check(&[
+        (
+            "httpd: Syntax error on line 178 of /usr/local/apache2/conf/httpd.conf: Could not open configuration file /usr/local/apache2/conf/Suite-extra/components.conf: No such file or directory",
+            "ConfigInvalid file=/usr/local/apache2/conf/httpd.conf line=178 problem=Could not open configuration file /usr/local/apache2/conf/Suite-extra/components.conf: No such file or directory",
+        ),
+        (
+            "AH00526: Syntax error on line 3 of /etc/httpd/a.conf:",
+            "ConfigInvalid file=/etc/httpd/a.conf line=3",
+        ),
+        (
+            r#"nginx: [emerg] unknown directive "servr" in /etc/nginx/nginx.conf:12"#,
+            r#"ConfigInvalid file=/etc/nginx/nginx.conf line=12 problem=unknown directive "servr""#,
+        ),
+        (
+            "[ALERT]    (1) : config : parsing [/usr/local/etc/haproxy/haproxy.cfg:7] : unknown keyword 'foo' in 'global' section",
+            "ConfigInvalid file=/usr/local/etc/haproxy/haproxy.cfg line=7 problem=unknown keyword 'foo' in 'global' section",
+        ),
+        (
+            r#"LOG:  syntax error in file "/etc/postgresql/postgresql.conf" line 3, near token "x""#,
+            r#"ConfigInvalid file=/etc/postgresql/postgresql.conf line=3 problem=syntax error in file "/etc/postgresql/postgresql.conf" line 3, near token "x""#,
+        ),
+        (
+            "[ERROR] [MY-000067] [Server] unknown variable 'max_conections=10'.",
+            "ConfigInvalid argument=max_conections=10 problem=unknown variable 'max_conections=10'",
+        ),
+        (
+            "Reading the configuration file, at line 3",
+            "ConfigInvalid line=3 problem=Reading the configuration file",
+        ),
+        (
+            "/etc/coredns/Corefile:5 - Error during parsing: Unknown directive 'forwrd'",
+            "ConfigInvalid file=/etc/coredns/Corefile line=5 problem=Unknown directive 'forwrd'",
+        ),
+        (
+            r#"  in "/etc/app/config.yaml", line 3, column 8"#,
+            "ConfigInvalid file=/etc/app/config.yaml line=3",
+        ),
+        (
+            "json.decoder.JSONDecodeError: Expecting ',' delimiter: line 5 column 3 (char 88)",
+            "ConfigInvalid line=5 problem=Expecting ',' delimiter",
+        ),
+        (
+            "KeyError: 'DATABASE_URL'",
+            "ConfigInvalid name=DATABASE_URL problem=KeyError: 'DATABASE_URL'",
+        ),
+        (
+            "unknown flag: --prot",
+            "ConfigInvalid argument=--prot problem=unknown flag: --prot",
+        ),
+    ]);
+}
+
+#[test]
+fn connections() {
+    check(&[
+        (
+            "dial tcp 10.96.0.7:5432: connect: connection refused",
+            "Refused host=10.96.0.7 port=5432",
+        ),
+        (
+            "Error: connect ECONNREFUSED 10.0.0.7:6379",
+            "Refused host=10.0.0.7 port=6379",
+        ),
+        (
+            r#"psql: error: connection to server at "db" (10.96.1.2), port 5432 failed: Connection refused"#,
+            "Refused host=db port=5432",
+        ),
+        (
+            "wget: can't connect to remote host (10.96.0.1): Connection refused",
+            "Refused host=10.96.0.1",
+        ),
+        (
+            "Could not connect to Redis at cache:6379: Connection refused",
+            "Refused host=cache port=6379",
+        ),
+        (
+            "dial tcp 10.96.0.7:80: i/o timeout",
+            "TimedOut host=10.96.0.7 port=80",
+        ),
+        ("wget: download timed out", "TimedOut"),
+        (
+            "wget: bad address 'loki:3100'",
+            "Unresolved host=loki port=3100",
+        ),
+        (
+            "dial tcp: lookup db on 10.96.0.10:53: no such host",
+            "NoSuchName host=db",
+        ),
+        (
+            "dial tcp: lookup db on 10.96.0.10:53: read udp 10.244.1.5:36->10.96.0.10:53: i/o timeout",
+            "NoNameService host=db",
+        ),
+        (
+            "java.net.UnknownHostException: orders.shop.svc",
+            "Unresolved host=orders.shop.svc",
+        ),
+        ("Error: getaddrinfo ENOTFOUND db", "NoSuchName host=db"),
+        ("getaddrinfo EAI_AGAIN db", "NoNameService host=db"),
+        (
+            "error: cannot connect to ws://loki:3100/loki/api/v1/tail, retry 1/10",
+            "NotConnected host=loki port=3100",
+        ),
+        ("ERROR - IO Error while listening", "NotConnected"),
+        (
+            "WARN - Exiting. Could not connect after 10 retries.",
+            "NotConnected",
+        ),
+    ]);
+}
+
+#[test]
+fn the_rest() {
+    check(&[
+        (
+            "error while loading shared libraries: libssl.so.1.1: cannot open shared object file: No such file or directory",
+            "LibraryMissing file=libssl.so.1.1",
+        ),
+        (
+            "ModuleNotFoundError: No module named 'flask'",
+            "LibraryMissing file=flask",
+        ),
+        (
+            "Error: Cannot find module 'express'",
+            "LibraryMissing file=express",
+        ),
+        (
+            "missing library libfoo.so.1",
+            "LibraryMissing file=libfoo.so.1",
+        ),
+        (
+            "sh: can't create /x: Read-only file system",
+            "PermissionDenied what=/x",
+        ),
+        (
+            "PermissionError: [Errno 13] Permission denied: '/data/x'",
+            "PermissionDenied what=/data/x",
+        ),
+        (
+            "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)",
+            "PermissionDenied what=bind() to 0.0.0.0:80",
+        ),
+        (
+            "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+            "PortInUse host=0.0.0.0 port=80",
+        ),
+        (
+            "listen tcp :8080: bind: address already in use",
+            "PortInUse port=8080",
+        ),
+        (
+            "FATAL:  password authentication failed for user \"shop\"",
+            "LoginRefused user=shop",
+        ),
+        (
+            "FATAL:  sorry, too many clients already",
+            "WorkRefused problem=sorry, too many clients already",
+        ),
+        (
+            r#"pods is forbidden: User "system:serviceaccount:shop:web" cannot list resource "pods" in API group "" in the namespace "shop""#,
+            "AccessDenied namespace=shop resource=pods user=system:serviceaccount:shop:web verb=list",
+        ),
+        (
+            "/tmp/x: line 1: garbage123: not found",
+            "CommandNotFound command=garbage123",
+        ),
+        ("sh: curl: not found", "CommandNotFound command=curl"),
+    ]);
+}
+
+#[test]
+fn what_says_nothing() {
+    let lines = [
+        "",
+        "connected",
+        "[::ffff:10.244.2.1]:46256: response:200",
+        "AH00558: httpd: Could not reliably determine the server's fully qualified domain name",
+        "[Mon Nov 23 17:41:14.975580 2026] [mpm_event:notice] [pid 1:tid 1] AH00489: Apache/2.4.71 (Debian) configured -- resuming normal operations",
+        "2026/11/23 17:58:47 [notice] 1#1: getrlimit(RLIMIT_NOFILE): 20000:20000",
+        "10.244.3.1 - - [23/Nov/2026:17:59:35 +0000] \"GET /no-such HTTP/1.1\" 404 153",
+        "loaded configuration from /etc/app/config.yaml",
+        "using environment variable LOG_LEVEL",
+        "INFO connection pool ready, timeout 30s",
+        "cannot migrate",
+        "boom",
+    ];
+    for line in lines {
+        assert_eq!(said(line), "", "{line}");
+    }
+}
