@@ -87,6 +87,15 @@ impl Failing<'_, '_> {
         self.times > 1 || pod.is_finished() || self.ended.is_none()
     }
 
+    /// Whether the runtime could not start the last run at all, and says why in its message.
+    pub fn could_not_start(&self) -> bool {
+        let reason = self.ended.and_then(|ended| ended.reason.as_deref());
+        matches!(
+            reason,
+            Some("StartError" | "ContainerCannotRun" | "RunContainerError")
+        )
+    }
+
     /// A line as evidence.
     pub fn quote(&self, line: &LogLine) -> Option<Evidence> {
         Some(self.words.as_ref()?.evidence(line))

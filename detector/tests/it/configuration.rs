@@ -137,7 +137,9 @@ fn keys_that_only_the_kubelet_tells_of() {
         "likely config-map-key-missing Pod shop/web <- ConfigMap shop/settings data[\"level\"] {{{BY_VARIABLE}}}"
     )]);
     says("couldn''t find key level in ConfigMap shop/others").says(&[]);
-    says("container has runAsNonRoot and image will run as root").says(&[]);
+    says("container has runAsNonRoot and image will run as root").says(&[
+        r#"certain permission-denied Pod shop/web <- Pod shop/web spec.securityContext.runAsNonRoot {"what":"runAsNonRoot"}"#,
+    ]);
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod nodes;
 mod properties;
 mod scheduling;
 mod support;
+mod words;
