@@ -324,7 +324,7 @@ impl Scan {
         };
         let mut selected = Vec::new();
         for node in candidates {
-            if selects(spec, required, node) {
+            if selects(spec, node) {
                 selected.push(node);
             } else {
                 scan.unselected.push(node.clone());
@@ -458,11 +458,17 @@ pub fn required_node_affinity(spec: &PodSpec) -> Option<&NodeSelector> {
         .as_ref()
 }
 
-fn selects(spec: &PodSpec, required: Option<&NodeSelector>, node: &NodeShape) -> bool {
+/// Whether a specification's node selector and required node affinity match a node.
+pub fn selects(spec: &PodSpec, node: &NodeShape) -> bool {
     let equalities = spec.node_selector.as_ref();
     equalities.is_none_or(|equalities| selector::has_all(equalities, &node.labels))
-        && required
+        && required_node_affinity(spec)
             .is_none_or(|required| selector::matches_node(required, &node.name, &node.labels))
+}
+
+/// Whether a specification tolerates all taints of a node that keep pods away.
+pub fn tolerates_all(spec: &PodSpec, node: &NodeShape) -> bool {
+    barrier(node, spec).is_none()
 }
 
 /// Whether one of the tolerations is for this taint.

@@ -35,8 +35,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::CapacityExhausted, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::CapacityExhausted,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 /// How long a full cluster is no news: pods come and go.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
@@ -53,8 +56,14 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     }
     // What is free is known only where all pods are.
     let is_known = stuck.confidence == Confidence::Certain;
-    let full = if is_known { stuck.scan.full.as_slice() } else { &[] };
-    let soon = full.iter().any(|(_, lacks)| lacks.iter().all(|lack| lack.soon >= lack.request));
+    let full = if is_known {
+        stuck.scan.full.as_slice()
+    } else {
+        &[]
+    };
+    let soon = full
+        .iter()
+        .any(|(_, lacks)| lacks.iter().all(|lack| lack.soon >= lack.request));
     if !view.ripe(stuck.since, if soon { LEAVING } else { PATIENCE }) {
         return;
     }
@@ -76,13 +85,22 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let finding = stuck
         .finding(Class::CapacityExhausted, subject.clone().whole(), summary)
         .detail("resource", resource.clone())
-        .detail("request", resource.as_ref().map(|resource| {
-            let request = stuck.scan.requests.get(resource).copied();
-            request.unwrap_or(Quantity::whole(1)).text(resource)
-        }))
-        .detail("largestFree", lack.as_ref().and_then(|lack| text(lack.available)))
+        .detail(
+            "request",
+            resource.as_ref().map(|resource| {
+                let request = stuck.scan.requests.get(resource).copied();
+                request.unwrap_or(Quantity::whole(1)).text(resource)
+            }),
+        )
+        .detail(
+            "largestFree",
+            lack.as_ref().and_then(|lack| text(lack.available)),
+        )
         .detail("nodes", is_known.then(|| unschedulable::with_reasons(full)))
-        .remedy("See what is requested on the nodes, and add one or ask for less", "kubectl describe nodes")
+        .remedy(
+            "See what is requested on the nodes, and add one or ask for less",
+            "kubectl describe nodes",
+        )
         .explained_by(stuck.unwell_nodes(view));
     findings.push(finding);
 }

@@ -29,8 +29,11 @@ use crate::rules::{Judge, Rule, unschedulable};
 use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::ClaimMissing, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::ClaimMissing,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
@@ -39,9 +42,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     for claim in claims::of(pod) {
-        let said = evidence
-            .quote
-            .contains(&format!("persistentvolumeclaim \"{}\" not found", claim.name));
+        let said = evidence.quote.contains(&format!(
+            "persistentvolumeclaim \"{}\" not found",
+            claim.name
+        ));
         let confidence = match claims::trouble(pod, &claim.name, view) {
             Some(Trouble::Missing) => Confidence::Certain,
             None if said && !view.is_listed(Kind::PersistentVolumeClaim, &pod.namespace) => {
@@ -60,15 +64,21 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         );
         let field = workload.field(&format!("spec.volumes[{}]", claim.index));
         findings.push(
-            Finding::new(Class::ClaimMissing, workload.reference, object.whole(), since, summary)
-                .confidence(confidence)
-                .detail("volume", claim.volume)
-                .detail("reference", field)
-                .evidence([evidence.clone()])
-                .remedy(
-                    "Create the claim, or name one that exists",
-                    format!("kubectl get persistentvolumeclaims -n {}", pod.namespace),
-                ),
+            Finding::new(
+                Class::ClaimMissing,
+                workload.reference,
+                object.whole(),
+                since,
+                summary,
+            )
+            .confidence(confidence)
+            .detail("volume", claim.volume)
+            .detail("reference", field)
+            .evidence([evidence.clone()])
+            .remedy(
+                "Create the claim, or name one that exists",
+                format!("kubectl get persistentvolumeclaims -n {}", pod.namespace),
+            ),
         );
     }
 }

@@ -69,6 +69,15 @@ pub(super) fn trouble(pod: &Pod, name: &str, view: &View<'_>) -> Option<Trouble>
         .status
         .as_ref()
         .and_then(|status| status.phase.as_deref());
+    let asked = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_name.as_deref());
+    if phase == Some("Lost") {
+        // Its volume was deleted.
+        let volume = asked.unwrap_or_default().to_owned();
+        return Some(Trouble::NoVolume(vec![(volume, "absent")]));
+    }
     if phase != Some("Pending") {
         return None;
     }
@@ -169,13 +178,43 @@ pub(super) fn volume_of<'a>(
     view.get::<PersistentVolume>("", volume).found()
 }
 
-/// Whether all volumes that the pod's claims are bound to can be used on a node.
+/// Whether all volumes that the pod's claims are bound to can be used on a node, and for those
+/// that wait for a node to be bound to a volume that exists, there is one that can.
 pub(super) fn admit(pod: &Pod, node: &NodeShape, view: &View<'_>) -> bool {
-    let claims = of(pod);
-    let mut bound = claims
+    of(pod)
         .iter()
-        .filter_map(|claim| volume_of(pod, &claim.name, view));
-    bound.all(|volume| volumes::is_usable_on(volume, node))
+        .all(|claim| match volume_of(pod, &claim.name, view) {
+            Some(volume) => volumes::is_usable_on(volume, node),
+            None => waiting(pod, &claim.name, view).is_none_or(|mut volumes| {
+                volumes.any(|volume| volumes::is_usable_on(volume, node))
+            }),
+        })
+}
+
+/// The volumes that a claim could be bound to once its pod has a node; none if the claim does not
+/// wait for that, or its volume is made then.
+pub(super) fn waiting<'a>(
+    pod: &Pod,
+    name: &str,
+    view: &View<'a>,
+) -> Option<impl Iterator<Item = &'a PersistentVolume>> {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found()?;
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let class = view
+        .get::<StorageClass>("", volumes::class_of_claim(claim)?)
+        .found()?;
+    let waits = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+        && class.provisioner == "kubernetes.io/no-provisioner";
+    if phase != Some("Pending") || !waits || !view.is_listed_everywhere(Kind::PersistentVolume) {
+        return None;
+    }
+    let volumes = view.all::<PersistentVolume>();
+    Some(volumes.filter(move |volume| volumes::mismatch(volume, claim).is_none()))
 }
 
 /// Refers to a claim of the pod's namespace.

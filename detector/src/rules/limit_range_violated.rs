@@ -32,8 +32,11 @@ use crate::rules::refusal::{self, Refusal, Refused};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::LimitRangeViolated, needs: &[], judges: &refusal::judges::<Range>() };
+pub(super) const RULE: Rule = Rule {
+    class: Class::LimitRangeViolated,
+    needs: &[],
+    judges: &refusal::judges::<Range>(),
+};
 
 struct Range;
 
@@ -61,7 +64,12 @@ impl Refused for Range {
             .filter_map(|range| {
                 let items = &range.spec.as_ref()?.limits;
                 let (index, constraint) = items.iter().enumerate().find_map(|(index, item)| {
-                    Some((index, constraints.iter().find(|constraint| has(item, constraint))?))
+                    Some((
+                        index,
+                        constraints
+                            .iter()
+                            .find(|constraint| has(item, constraint))?,
+                    ))
                 })?;
                 Some((range.metadata.name.clone()?, index, constraint))
             })
@@ -77,10 +85,14 @@ impl Refused for Range {
         };
         let object = Reference::namespaced("LimitRange", &refusal.namespace, &name);
         let subject = &refusal.subject;
-        let field =
-            format!("spec.limits[{index}].{}.{}", constraint.bound, constraint.resource);
-        let summary =
-            format!("{object} refuses the pods of {subject}: {}", constraint.sentence);
+        let field = format!(
+            "spec.limits[{index}].{}.{}",
+            constraint.bound, constraint.resource
+        );
+        let summary = format!(
+            "{object} refuses the pods of {subject}: {}",
+            constraint.sentence
+        );
         findings.push(
             Finding::new(
                 Class::LimitRangeViolated,
@@ -96,7 +108,10 @@ impl Refused for Range {
                 "Bring the pod's requests and limits into the range",
                 format!("kubectl edit {}", subject.kubectl()),
             )
-            .remedy("Or change the range", format!("kubectl edit {}", object.kubectl())),
+            .remedy(
+                "Or change the range",
+                format!("kubectl edit {}", object.kubectl()),
+            ),
         );
     }
 }
@@ -106,7 +121,11 @@ fn constraints(message: &str) -> Vec<Constraint<'_>> {
     let forms = [
         ("maximum ", " usage per ", "max"),
         ("minimum ", " usage per ", "min"),
-        ("", " max limit to request ratio per ", "maxLimitRequestRatio"),
+        (
+            "",
+            " max limit to request ratio per ",
+            "maxLimitRequestRatio",
+        ),
     ];
     let mut found = Vec::new();
     for (before, middle, bound) in forms {
@@ -126,8 +145,16 @@ fn constraints(message: &str) -> Vec<Constraint<'_>> {
                 continue;
             };
             let length = sentence.len() - said.len();
-            let end = said.find([',', ']']).map_or(sentence.len(), |end| length + end);
-            found.push(Constraint { bound, resource, of, amount, sentence: &sentence[..end] });
+            let end = said
+                .find([',', ']'])
+                .map_or(sentence.len(), |end| length + end);
+            found.push(Constraint {
+                bound,
+                resource,
+                of,
+                amount,
+                sentence: &sentence[..end],
+            });
         }
     }
     found
@@ -140,5 +167,7 @@ fn has(item: &LimitRangeItem, constraint: &Constraint<'_>) -> bool {
         _ => &item.max_limit_request_ratio,
     };
     let amount = amounts(bounds.as_ref()).get(constraint.resource).copied();
-    item.type_ == constraint.of && amount.is_some() && amount == constraint.amount.parse::<Quantity>().ok()
+    item.type_ == constraint.of
+        && amount.is_some()
+        && amount == constraint.amount.parse::<Quantity>().ok()
 }

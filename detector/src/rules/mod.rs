@@ -15,6 +15,7 @@ use crate::object::{Kind, Object};
 use crate::verdict::Class;
 use crate::view::View;
 
+mod affinity;
 mod claims;
 mod config_source;
 mod eviction;
@@ -54,6 +55,7 @@ rules! {
     nodes_cordoned,
     request_exceeds_nodes,
     host_port_conflict,
+    pod_affinity_unsatisfiable,
     capacity_exhausted,
     preempted,
     kubelet_rejected,
@@ -62,6 +64,7 @@ rules! {
     storage_class_missing,
     no_matching_volume,
     volume_node_conflict,
+    volume_mount_failed,
     config_map_missing,
     config_map_key_missing,
     secret_missing,
@@ -93,7 +96,11 @@ rules! {
     storage_limit_eviction,
     node_not_ready,
     taint_evicted,
+    disruption_blocked,
     cpu_throttled,
+    autoscaler_stuck,
+    scaled_to_zero,
+    rollout_stalled,
 }
 
 /// How one class is found.

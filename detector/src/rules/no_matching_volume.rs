@@ -7,7 +7,8 @@
 //!
 //! The scheduler says that the pod is unschedulable, its claim is Pending, nothing provisions
 //! volumes of its class, and each volume differs from the claim: in capacity, access modes, volume
-//! mode, selector, or class, or belongs to another claim.
+//! mode, selector, or class, belongs to another claim, or can only be used on nodes that the pod
+//! cannot run on. Or the volume that the claim was bound to is gone.
 //!
 //! # Not before
 //!
@@ -27,15 +28,21 @@ use serde_json::json;
 
 use crate::facts::Pod;
 use crate::finding::Finding;
+use crate::kubernetes::scheduling::NodeShape;
+use crate::kubernetes::volumes::is_usable_on;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
+use crate::rules::unschedulable::Obstacle;
 use crate::rules::{Judge, Need, Rule, unschedulable};
 use crate::verdict::Class;
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::NoMatchingVolume,
-    needs: &[Need::List(Kind::PersistentVolumeClaim), Need::List(Kind::PersistentVolume)],
+    needs: &[
+        Need::List(Kind::PersistentVolumeClaim),
+        Need::List(Kind::PersistentVolume),
+    ],
     judges: &[Judge::Pod(judge)],
 };
 
@@ -46,8 +53,13 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     for claim in claims::of(pod) {
-        let Some(Trouble::NoVolume(reasons)) = claims::trouble(pod, &claim.name, view) else {
-            continue;
+        let reasons = match claims::trouble(pod, &claim.name, view) {
+            Some(Trouble::NoVolume(reasons)) => reasons,
+            None => match elsewhere(pod, &claim.name, view) {
+                Some(reasons) => reasons,
+                None => continue,
+            },
+            Some(_) => continue,
         };
         if !view.ripe(since, PATIENCE) {
             return;
@@ -62,12 +74,39 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .collect();
         let command = format!("kubectl describe {}", object.kubectl());
         findings.push(
-            Finding::new(Class::NoMatchingVolume, subject, object.whole(), since, summary)
-                .detail("volumes", volumes)
-                .detail("volume", claim.volume)
-                .evidence([evidence.clone()])
-                .remedy("See which volumes there are", "kubectl get persistentvolumes")
-                .remedy("Add a volume that satisfies the claim, or change the claim", command),
+            Finding::new(
+                Class::NoMatchingVolume,
+                subject,
+                object.whole(),
+                since,
+                summary,
+            )
+            .detail("volumes", volumes)
+            .detail("volume", claim.volume)
+            .evidence([evidence.clone()])
+            .remedy(
+                "See which volumes there are",
+                "kubectl get persistentvolumes",
+            )
+            .remedy(
+                "Add a volume that satisfies the claim, or change the claim",
+                command,
+            ),
         );
     }
+}
+
+/// The volumes that a claim could be bound to, if none of them can be used on a node that the pod
+/// could run on.
+fn elsewhere(pod: &Pod, claim: &str, view: &View<'_>) -> Option<Vec<(String, &'static str)>> {
+    let volumes: Vec<_> = claims::waiting(pod, claim, view)?.collect();
+    let stuck = unschedulable::of(pod, view)?;
+    let is_usable = |node: &NodeShape| volumes.iter().any(|volume| is_usable_on(volume, node));
+    if stuck.obstacle != Obstacle::Volumes || stuck.open_nodes().any(is_usable) {
+        return None;
+    }
+    let names = volumes
+        .iter()
+        .filter_map(|volume| volume.metadata.name.clone());
+    Some(names.map(|name| (name, "nodeAffinity")).collect())
 }

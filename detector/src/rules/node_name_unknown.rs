@@ -46,7 +46,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     let workload = view.workload(pod);
-    let summary = format!("There is no node {node}, which {} names", workload.reference);
+    let summary = format!(
+        "There is no node {node}, which {} names",
+        workload.reference
+    );
     let evidence = Evidence {
         object: pod.reference(),
         field: "spec.nodeName".to_owned(),
@@ -57,9 +60,18 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let command = format!("kubectl edit {}", workload.reference.kubectl());
     let since = pod.created.unwrap_or(view.now());
     findings.push(
-        Finding::new(Class::NodeNameUnknown, workload.reference, culprit, since, summary)
-            .detail("node", node.clone())
-            .evidence([evidence])
-            .remedy("Leave spec.nodeName to the scheduler, or name a node that exists", command),
+        Finding::new(
+            Class::NodeNameUnknown,
+            workload.reference,
+            culprit,
+            since,
+            summary,
+        )
+        .detail("node", node.clone())
+        .evidence([evidence])
+        .remedy(
+            "Leave spec.nodeName to the scheduler, or name a node that exists",
+            command,
+        ),
     );
 }

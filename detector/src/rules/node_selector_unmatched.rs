@@ -33,8 +33,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::Class;
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::NodeSelectorUnmatched, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::NodeSelectorUnmatched,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(stuck) = unschedulable::of(pod, view) else {
@@ -49,15 +52,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let equalities = equalities.filter(|equalities| !equalities.is_empty());
     let some_node_has = |labels: &selector::Labels| {
         let unselected = &stuck.scan.unselected;
-        unselected.iter().any(|node| selector::has_all(labels, &node.labels))
+        unselected
+            .iter()
+            .any(|node| selector::has_all(labels, &node.labels))
     };
     // Of the two, the one that matches nothing by itself; if only both together do, the selector.
     let by_affinity = required.filter(|_| equalities.is_none_or(some_node_has));
     let by_affinity = by_affinity.filter(|required| {
         equalities.is_none()
-            || !stuck.scan.unselected.iter().any(|node| {
-                selector::matches_node(required, &node.name, &node.labels)
-            })
+            || !stuck
+                .scan
+                .unselected
+                .iter()
+                .any(|node| selector::matches_node(required, &node.name, &node.labels))
     });
     let (field, term) = match (by_affinity, equalities) {
         (Some(required), _) => {
@@ -73,11 +80,21 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         (None, None) => return,
     };
     let workload = &stuck.workload;
-    let summary = format!("No node matches {term}, which {} asks for", workload.reference);
+    let summary = format!(
+        "No node matches {term}, which {} asks for",
+        workload.reference
+    );
     let finding = stuck
-        .finding(Class::NodeSelectorUnmatched, workload.culprit(field), summary)
+        .finding(
+            Class::NodeSelectorUnmatched,
+            workload.culprit(field),
+            summary,
+        )
         .detail("term", term)
-        .remedy("See which labels the nodes have", "kubectl get nodes --show-labels")
+        .remedy(
+            "See which labels the nodes have",
+            "kubectl get nodes --show-labels",
+        )
         .remedy(
             "Ask for labels that nodes have",
             format!("kubectl edit {}", workload.reference.kubectl()),

@@ -30,8 +30,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::NodesCordoned, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::NodesCordoned,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(stuck) = unschedulable::of(pod, view) else {
@@ -61,7 +64,11 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     };
     let command = format!("kubectl uncordon {first}");
     let finding = stuck
-        .finding(Class::NodesCordoned, node.field("spec.unschedulable"), summary)
+        .finding(
+            Class::NodesCordoned,
+            node.field("spec.unschedulable"),
+            summary,
+        )
         .detail("nodes", names.clone())
         .evidence([evidence])
         .remedy("Uncordon the node", command);

@@ -29,8 +29,11 @@ use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::{Lookup, View};
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::PodSecurityRejected, needs: &[], judges: &refusal::judges::<Security>() };
+pub(super) const RULE: Rule = Rule {
+    class: Class::PodSecurityRejected,
+    needs: &[],
+    judges: &refusal::judges::<Security>(),
+};
 
 const LABEL: &str = "pod-security.kubernetes.io/enforce";
 
@@ -59,8 +62,10 @@ impl Refused for Security {
         let list: Vec<&str> = split_outside_brackets(violations);
         let object = Reference::cluster("Namespace", &refusal.namespace);
         let subject = &refusal.subject;
-        let summary =
-            format!("{object} enforces the Pod Security level {level}, which {subject} violates: {violations}");
+        let summary = format!(
+            "{object} enforces the Pod Security level {level}, which {subject} violates: \
+                 {violations}"
+        );
         findings.push(
             Finding::new(
                 Class::PodSecurityRejected,

@@ -45,7 +45,10 @@ use crate::view::{Lookup, View, controller};
 pub(super) const RULE: Rule = Rule {
     class: Class::Preempted,
     needs: &[],
-    judges: &[Judge::Event(&["Preempted"], judge_event), Judge::Pod(judge_pod)],
+    judges: &[
+        Judge::Event(&["Preempted"], judge_event),
+        Judge::Pod(judge_pod),
+    ],
 };
 
 /// For how long it is told of a bare pod, which nothing makes again.
@@ -73,7 +76,11 @@ fn judge_event(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
     let (Some(at), "Pod") = (event.first.or(event.last), about.kind.as_str()) else {
         return;
     };
-    let Some(node) = event.message.rsplit_once(" on node ").map(|(_, node)| node.trim()) else {
+    let Some(node) = event
+        .message
+        .rsplit_once(" on node ")
+        .map(|(_, node)| node.trim())
+    else {
         return;
     };
     let pod = victim_pod(&about.namespace, &about.name, &about.uid, view);
@@ -92,7 +99,10 @@ fn judge_event(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     let condition = pod.and_then(disruption);
-    let evidence = [Evidence { at: Some(at), ..event.evidence() }];
+    let evidence = [Evidence {
+        at: Some(at),
+        ..event.evidence()
+    }];
     let evidence = evidence.into_iter().chain(condition);
     findings.push(finding(&victim, preemptor, node, view, evidence));
 }
@@ -208,7 +218,10 @@ fn is_missing(victim: &Victim<'_>, node: &str, view: &View<'_>) -> bool {
         return false;
     };
     let pods = view.pods_of_workload(workload);
-    let alive = || pods.iter().filter(|pod| pod.deleting.is_none() && !pod.is_finished());
+    let alive = || {
+        pods.iter()
+            .filter(|pod| pod.deleting.is_none() && !pod.is_finished())
+    };
     let bound = alive().filter(|pod| pod.node.is_some()).count();
     if bound >= asked {
         return false;
@@ -216,7 +229,8 @@ fn is_missing(victim: &Victim<'_>, node: &str, view: &View<'_>) -> bool {
     // A pod that waits must be one that the room would help: another template may ask for more
     // than there ever was.
     let mut waiting = alive().filter(|pod| pod.node.is_none());
-    waiting.any(|pod| !view.is_listed_everywhere(Kind::Node) || view.scan(&pod.spec).would_hold(node))
+    waiting
+        .any(|pod| !view.is_listed_everywhere(Kind::Node) || view.scan(&pod.spec).would_hold(node))
         || alive().count() < asked && view.within(victim.at, REPLACED)
 }
 
@@ -235,11 +249,10 @@ fn asked_for(workload: &Reference, view: &View<'_>) -> Option<usize> {
         "StatefulSet" => known(view.get::<StatefulSet>(namespace, name), |set| {
             count(set.spec.replicas)
         }),
-        "ReplicationController" => {
-            known(view.get::<ReplicationController>(namespace, name), |controller| {
-                count(controller.spec.as_ref().and_then(|spec| spec.replicas))
-            })
-        }
+        "ReplicationController" => known(
+            view.get::<ReplicationController>(namespace, name),
+            |controller| count(controller.spec.as_ref().and_then(|spec| spec.replicas)),
+        ),
         "DaemonSet" => known(view.get::<DaemonSet>(namespace, name), |set| {
             let status = set.status.as_ref();
             count(status.map(|status| status.desired_number_scheduled))
@@ -342,21 +355,26 @@ fn finding(
         quote: priority(preemptor).to_string(),
         at: preemptor.created,
     };
-    let mut finding =
-        Finding::new(Class::Preempted, subject.clone(), culprit.clone().whole(), victim.at, summary)
-            .detail("priorityClass", class)
-            .detail("preemptorPriority", priority(preemptor))
-            .detail("victimPriority", victim_priority)
-            .detail("node", node)
-            .evidence(evidence.into_iter().chain([preemptor_says]))
-            .remedy(
-                format!("Add room for both, or give {subject} a priority of its own"),
-                "kubectl get priorityclasses",
-            )
-            .remedy(
-                "Or take the preemptor away",
-                format!("kubectl delete {}", owner.kubectl()),
-            );
+    let mut finding = Finding::new(
+        Class::Preempted,
+        subject.clone(),
+        culprit.clone().whole(),
+        victim.at,
+        summary,
+    )
+    .detail("priorityClass", class)
+    .detail("preemptorPriority", priority(preemptor))
+    .detail("victimPriority", victim_priority)
+    .detail("node", node)
+    .evidence(evidence.into_iter().chain([preemptor_says]))
+    .remedy(
+        format!("Add room for both, or give {subject} a priority of its own"),
+        "kubectl get priorityclasses",
+    )
+    .remedy(
+        "Or take the preemptor away",
+        format!("kubectl delete {}", owner.kubectl()),
+    );
     if owner != culprit {
         finding = finding.detail_object("preemptorOwner", &owner);
     }

@@ -32,8 +32,11 @@ use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::{Lookup, View};
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::QuotaExceeded, needs: &[], judges: &refusal::judges::<Quota>() };
+pub(super) const RULE: Rule = Rule {
+    class: Class::QuotaExceeded,
+    needs: &[],
+    judges: &refusal::judges::<Quota>(),
+};
 
 struct Quota;
 
@@ -61,7 +64,8 @@ impl Refused for Quota {
                 hard = amounts(spec.hard.as_ref().or(status.hard.as_ref()));
                 let lacks = |(resource, amount): (&String, &Quantity)| {
                     let used = used.get(resource).copied().unwrap_or_default();
-                    hard.get(resource).is_some_and(|hard| used + *amount > *hard)
+                    hard.get(resource)
+                        .is_some_and(|hard| used + *amount > *hard)
                 };
                 if exceeded.is_some() && !requested.is_empty() && !requested.iter().any(lacks) {
                     return;
@@ -70,7 +74,8 @@ impl Refused for Quota {
         }
         let short = requested.iter().find(|(resource, amount)| {
             let used = used.get(*resource).copied().unwrap_or_default();
-            hard.get(*resource).is_some_and(|hard| used + **amount > *hard)
+            hard.get(*resource)
+                .is_some_and(|hard| used + **amount > *hard)
         });
         let short = short.or_else(|| requested.iter().next());
         let demands = between(message, "must specify ", "\n");
@@ -79,7 +84,9 @@ impl Refused for Quota {
             let end = demands.find([' ', ',', ';']).unwrap_or(demands.len());
             demands[..end].to_owned()
         });
-        let resource = short.map(|(resource, _)| resource.clone()).or(first_demanded);
+        let resource = short
+            .map(|(resource, _)| resource.clone())
+            .or(first_demanded);
         let object = Reference::namespaced("ResourceQuota", &refusal.namespace, name);
         let subject = &refusal.subject;
         let text = |amounts: &Amounts| {
@@ -87,7 +94,9 @@ impl Refused for Quota {
             Some(amounts.get(resource)?.text(resource))
         };
         let summary = match (&resource, demands) {
-            (_, Some(demands)) => format!("{object} demands that the pods of {subject} set {demands}"),
+            (_, Some(demands)) => {
+                format!("{object} demands that the pods of {subject} set {demands}")
+            }
             (Some(resource), None) => format!(
                 "{object} leaves too little {resource} for the pods of {subject}: {} of {} used",
                 text(&used).unwrap_or_default(),
@@ -107,16 +116,28 @@ impl Refused for Quota {
         });
         let state = state.filter(|state| !state.quote.is_empty());
         findings.push(
-            Finding::new(Class::QuotaExceeded, subject.clone(), culprit, refusal.since, summary)
-                .confidence(confidence)
-                .detail("resource", resource.clone())
-                .detail("requested", text(&requested))
-                .detail("used", text(&used))
-                .detail("hard", text(&hard))
-                .evidence([refusal.evidence.clone()])
-                .evidence(state)
-                .remedy("See what uses it up", format!("kubectl describe {}", object.kubectl()))
-                .remedy("Raise the quota", format!("kubectl edit {}", object.kubectl())),
+            Finding::new(
+                Class::QuotaExceeded,
+                subject.clone(),
+                culprit,
+                refusal.since,
+                summary,
+            )
+            .confidence(confidence)
+            .detail("resource", resource.clone())
+            .detail("requested", text(&requested))
+            .detail("used", text(&used))
+            .detail("hard", text(&hard))
+            .evidence([refusal.evidence.clone()])
+            .evidence(state)
+            .remedy(
+                "See what uses it up",
+                format!("kubectl describe {}", object.kubectl()),
+            )
+            .remedy(
+                "Raise the quota",
+                format!("kubectl edit {}", object.kubectl()),
+            ),
         );
     }
 }

@@ -35,8 +35,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::RequestExceedsNodes, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::RequestExceedsNodes,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(stuck) = unschedulable::of(pod, view) else {
@@ -65,7 +68,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         findings.push(finding.remedy("Ask for less", edit));
         return;
     };
-    let (request, largest) = (lack.request.text(&lack.resource), lack.available.text(&lack.resource));
+    let (request, largest) = (
+        lack.request.text(&lack.resource),
+        lack.available.text(&lack.resource),
+    );
     let summary = format!(
         "{subject} asks for {request} of {}, and no node that it could run on has more than \
          {largest}",
@@ -75,7 +81,11 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         Some(field) => stuck.workload.culprit(&field),
         None => subject.clone().whole(),
     };
-    let largest_node = stuck.scan.too_small.iter().find(|(_, lacks)| lacks.contains(&lack));
+    let largest_node = stuck
+        .scan
+        .too_small
+        .iter()
+        .find(|(_, lacks)| lacks.contains(&lack));
     let evidence = largest_node.map(|(node, _)| Evidence {
         object: Reference::cluster("Node", &node.name),
         field: format!("status.allocatable.{}", lack.resource),
@@ -89,6 +99,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         .detail("largestAllocatable", largest)
         .detail("nodes", unschedulable::with_reasons(&stuck.scan.too_small))
         .evidence(evidence)
-        .remedy(format!("Ask for less {} than a node has, or add a larger node", lack.resource), edit);
+        .remedy(
+            format!(
+                "Ask for less {} than a node has, or add a larger node",
+                lack.resource
+            ),
+            edit,
+        );
     findings.push(finding);
 }

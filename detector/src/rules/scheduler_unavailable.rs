@@ -28,8 +28,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Evidence};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::SchedulerUnavailable, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::SchedulerUnavailable,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -60,7 +63,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .min_by_key(|pod| (pod.is_ready(), &pod.name))
         })
         .flatten();
-    let summary = format!("No scheduler has looked at {}: is {name} running?", workload.reference);
+    let summary = format!(
+        "No scheduler has looked at {}: is {name} running?",
+        workload.reference
+    );
     let evidence = Evidence {
         object: pod.reference(),
         field: "spec.schedulerName".to_owned(),
@@ -80,10 +86,16 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     };
     let explained_by = scheduler.map(Pod::reference);
     findings.push(
-        Finding::new(Class::SchedulerUnavailable, workload.reference, culprit, created, summary)
-            .detail("schedulerName", name)
-            .evidence([evidence])
-            .remedy("Bring the scheduler back, or name one that runs", command)
-            .explained_by(explained_by),
+        Finding::new(
+            Class::SchedulerUnavailable,
+            workload.reference,
+            culprit,
+            created,
+            summary,
+        )
+        .detail("schedulerName", name)
+        .evidence([evidence])
+        .remedy("Bring the scheduler back, or name one that runs", command)
+        .explained_by(explained_by),
     );
 }

@@ -28,8 +28,11 @@ use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::{Lookup, View};
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::ServiceAccountMissing, needs: &[], judges: &refusal::judges::<Account>() };
+pub(super) const RULE: Rule = Rule {
+    class: Class::ServiceAccountMissing,
+    needs: &[],
+    judges: &refusal::judges::<Account>(),
+};
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
@@ -54,7 +57,10 @@ impl Refused for Account {
         let object = Reference::namespaced("ServiceAccount", &refusal.namespace, name);
         let subject = refusal.subject.clone();
         let summary = format!("{object} does not exist, and the pods of {subject} name it");
-        let command = format!("kubectl create serviceaccount {name} -n {}", refusal.namespace);
+        let command = format!(
+            "kubectl create serviceaccount {name} -n {}",
+            refusal.namespace
+        );
         findings.push(
             Finding::new(
                 Class::ServiceAccountMissing,
@@ -65,7 +71,10 @@ impl Refused for Account {
             )
             .confidence(confidence)
             .evidence([refusal.evidence.clone()])
-            .remedy("Create the ServiceAccount, or name one that exists", command),
+            .remedy(
+                "Create the ServiceAccount, or name one that exists",
+                command,
+            ),
         );
     }
 }

@@ -33,7 +33,10 @@ use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::StorageClassMissing,
-    needs: &[Need::List(Kind::PersistentVolumeClaim), Need::List(Kind::StorageClass)],
+    needs: &[
+        Need::List(Kind::PersistentVolumeClaim),
+        Need::List(Kind::StorageClass),
+    ],
     judges: &[Judge::Pod(judge)],
 };
 
@@ -59,19 +62,30 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let culprit = claims::culprit(pod, &claim.name, "spec.storageClassName", view);
         let events = view.events_about(&object, "");
         let said = events.filter(|event| {
-            matches!(event.reason.as_str(), "ProvisioningFailed" | "FailedBinding")
+            matches!(
+                event.reason.as_str(),
+                "ProvisioningFailed" | "FailedBinding"
+            )
         });
-        let said = said.max_by_key(|event| event.last).map(|event| event.evidence());
+        let said = said
+            .max_by_key(|event| event.last)
+            .map(|event| event.evidence());
         findings.push(
-            Finding::new(Class::StorageClassMissing, workload.reference, culprit, since, summary)
-                .detail("storageClass", class)
-                .detail("volume", claim.volume)
-                .evidence(said.into_iter().chain([evidence.clone()]))
-                .remedy("See which classes there are", "kubectl get storageclasses")
-                .remedy(
-                    "Make the claim again with a class that exists",
-                    format!("kubectl get {} -o yaml", object.kubectl()),
-                ),
+            Finding::new(
+                Class::StorageClassMissing,
+                workload.reference,
+                culprit,
+                since,
+                summary,
+            )
+            .detail("storageClass", class)
+            .detail("volume", claim.volume)
+            .evidence(said.into_iter().chain([evidence.clone()]))
+            .remedy("See which classes there are", "kubectl get storageclasses")
+            .remedy(
+                "Make the claim again with a class that exists",
+                format!("kubectl get {} -o yaml", object.kubectl()),
+            ),
         );
     }
 }

@@ -35,8 +35,11 @@ use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::TaintUntolerated, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::TaintUntolerated,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 /// How long a taint of a node that comes or goes is no trouble.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -64,7 +67,10 @@ fn by_taint(stuck: &Unschedulable) -> Finding {
     let (tainted, closed) = match stuck.obstacle {
         Obstacle::Unwell => (&scan.unwell, Vec::new()),
         // Background where other nodes are tainted: a control plane is never the node to open.
-        _ => (&scan.tainted, unschedulable::names(scan.background.iter().map(|(node, _)| node))),
+        _ => (
+            &scan.tainted,
+            unschedulable::names(scan.background.iter().map(|(node, _)| node)),
+        ),
     };
     let holds = |node: &crate::kubernetes::scheduling::NodeShape| {
         scan.requests
@@ -75,7 +81,10 @@ fn by_taint(stuck: &Unschedulable) -> Finding {
     let (culprit, taint) = match would_run_on.or(tainted.first()) {
         Some((node, taint)) if would_run_on.is_some() => {
             let field = format!("spec.taints[key={}]", taint.key);
-            (Reference::cluster("Node", &node.name).field(field), Some(taint))
+            (
+                Reference::cluster("Node", &node.name).field(field),
+                Some(taint),
+            )
         }
         first => {
             let taint = first.map(|(_, taint)| taint);
@@ -84,9 +93,16 @@ fn by_taint(stuck: &Unschedulable) -> Finding {
     };
     let nodes = unschedulable::names(tainted.iter().map(|(node, _)| node));
     let subject = &stuck.workload.reference;
-    let named = taint.map_or_else(|| "taints".to_owned(), |taint| format!("the taint {}", text(taint)));
+    let named = taint.map_or_else(
+        || "taints".to_owned(),
+        |taint| format!("the taint {}", text(taint)),
+    );
     let count = tainted.len();
-    let of = if count == 0 { "the nodes".to_owned() } else { format!("{count} node(s)") };
+    let of = if count == 0 {
+        "the nodes".to_owned()
+    } else {
+        format!("{count} node(s)")
+    };
     let summary = format!("{subject} does not tolerate {named} of {of} that it could run on");
     let evidence = would_run_on.map(|(node, taint)| Evidence {
         object: Reference::cluster("Node", &node.name),
@@ -119,11 +135,21 @@ fn by_trouble_of(nodes: Vec<Reference>, stuck: &Unschedulable) -> Finding {
     let taint = stuck.scan.unwell.first().map(|(_, taint)| taint);
     let command = format!("kubectl describe {}", nodes[0].kubectl());
     stuck
-        .finding(Class::TaintUntolerated, stuck.workload.culprit("spec.tolerations"), summary)
+        .finding(
+            Class::TaintUntolerated,
+            stuck.workload.culprit("spec.tolerations"),
+            summary,
+        )
         .confidence(Confidence::Likely)
         .detail("key", taint.map(|taint| taint.key.clone()))
         .detail("effect", taint.map(|taint| taint.effect.clone()))
-        .detail("nodes", nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>())
+        .detail(
+            "nodes",
+            nodes
+                .iter()
+                .map(|node| node.name.clone())
+                .collect::<Vec<_>>(),
+        )
         .remedy("See what is wrong with the node", command)
         .explained_by(nodes)
 }

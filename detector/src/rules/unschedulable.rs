@@ -15,12 +15,18 @@ use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
-use crate::rules::{claims, ports};
+use crate::rules::{affinity, claims, ports};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::{View, Workload, controller};
 
 /// How long a node may take to come after an autoscaler said that it makes one.
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the scheduler's message is not believed where the pod fits by what is known: it tries
+/// again at least every five minutes.
+///
+/// Source: `DefaultPodMaxInUnschedulablePodsDuration` in `pkg/scheduler/backend/queue`.
+const BELIEVED: SignedDuration = SignedDuration::from_mins(6);
 
 /// What leaves no node, in the order in which the nodes are narrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +127,7 @@ pub(super) fn of(pod: &Pod, view: &View<'_>) -> Option<Unschedulable> {
     let scan = view.scan(&pod.spec);
     let message = evidence.quote.clone();
     let (obstacle, confidence) = if view.is_listed_everywhere(Kind::Node) {
-        computed(pod, &scan, &message, view)?
+        computed(pod, &scan, (&message, since), view)?
     } else {
         (said(&message)?, Confidence::Likely)
     };
@@ -196,7 +202,7 @@ fn is_being_made_a_node(pod: &Pod, view: &View<'_>) -> bool {
 fn computed(
     pod: &Pod,
     scan: &Scan,
-    message: &str,
+    (message, since): (&str, Timestamp),
     view: &View<'_>,
 ) -> Option<(Obstacle, Confidence)> {
     let certain = |obstacle| Some((obstacle, Confidence::Certain));
@@ -237,15 +243,20 @@ fn computed(
     if left.is_empty() {
         return certain(Obstacle::Ports);
     }
-    if said(message) == Some(Obstacle::Affinity) {
-        return Some((Obstacle::Affinity, Confidence::Likely));
+    let asked = affinity::constraints(pod, true, view);
+    let holds = |node: &&NodeShape| asked.iter().all(|asked| asked.holds(node));
+    let left: Vec<&NodeShape> = left.into_iter().filter(holds).collect();
+    if left.is_empty() {
+        return certain(Obstacle::Affinity);
     }
     let is_full = |node: &&NodeShape| scan.full.iter().any(|(full, _)| full.name == node.name);
     if left.iter().all(is_full) {
         return certain(Obstacle::Capacity);
     }
-    // By what is known it fits: the scheduler is about to find that out too.
-    None
+    // By what is known it fits, and the scheduler is about to find that out too; but what keeps
+    // it from its neighbours can lie in another namespace.
+    let is_apart = said(message) == Some(Obstacle::Affinity) && view.ripe(since, BELIEVED);
+    is_apart.then_some((Obstacle::Affinity, Confidence::Likely))
 }
 
 /// What the scheduler's message gives as the reason, where the nodes cannot be looked at: of the

@@ -31,8 +31,11 @@ use crate::rules::{Judge, Rule, claims};
 use crate::verdict::{Class, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::VolumeNodeConflict, needs: &[], judges: &[Judge::Pod(judge)] };
+pub(super) const RULE: Rule = Rule {
+    class: Class::VolumeNodeConflict,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(stuck) = unschedulable::of(pod, view) else {
@@ -42,11 +45,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     let claims = claims::of(pod);
-    let bound = || claims.iter().filter_map(|claim| claims::volume_of(pod, &claim.name, view));
+    let bound = || {
+        claims
+            .iter()
+            .filter_map(|claim| claims::volume_of(pod, &claim.name, view))
+    };
     let usable_nowhere = bound().find(|volume| {
-        !stuck.open_nodes().any(|node| volumes::is_usable_on(volume, node))
+        !stuck
+            .open_nodes()
+            .any(|node| volumes::is_usable_on(volume, node))
     });
-    let Some(volume) = usable_nowhere.or_else(|| bound().next()) else {
+    // Several volumes may be usable on one node each, and never the same.
+    let all_are_bound = bound().count() == claims.len();
+    let Some(volume) = usable_nowhere.or_else(|| bound().next().filter(|_| all_are_bound)) else {
         return;
     };
     let name = volume.metadata.name.clone().unwrap_or_default();
@@ -62,15 +73,25 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let summary = if nodes.is_empty() {
         format!("{object} of {subject} can be used on no node that there is")
     } else {
-        format!("{object} can only be used on {}, where {subject} cannot run", nodes.join(", "))
+        format!(
+            "{object} can only be used on {}, where {subject} cannot run",
+            nodes.join(", ")
+        )
     };
     let unwell = stuck.unwell_nodes(view);
     let unwell = unwell.into_iter().filter(|node| nodes.contains(&node.name));
     let command = format!("kubectl describe {}", object.kubectl());
     let finding = stuck
-        .finding(Class::VolumeNodeConflict, object.field("spec.nodeAffinity"), summary)
+        .finding(
+            Class::VolumeNodeConflict,
+            object.field("spec.nodeAffinity"),
+            summary,
+        )
         .detail("nodes", nodes.clone())
-        .remedy("See where the volume can be used, and let the pod run there", command)
+        .remedy(
+            "See where the volume can be used, and let the pod run there",
+            command,
+        )
         .explained_by(unwell);
     findings.push(finding);
 }

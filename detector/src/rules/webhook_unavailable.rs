@@ -31,8 +31,11 @@ use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Reference};
 use crate::view::View;
 
-pub(super) const RULE: Rule =
-    Rule { class: Class::WebhookUnavailable, needs: &[], judges: &refusal::judges::<Webhook>() };
+pub(super) const RULE: Rule = Rule {
+    class: Class::WebhookUnavailable,
+    needs: &[],
+    judges: &refusal::judges::<Webhook>(),
+};
 
 struct Webhook;
 
@@ -42,32 +45,47 @@ impl Refused for Webhook {
             return;
         };
         let fails = |policy: &Option<String>| policy.as_deref().unwrap_or("Fail") == "Fail";
-        let validating = view.all::<ValidatingWebhookConfiguration>().find_map(|all| {
-            let hooks = all.webhooks.iter().flatten().enumerate();
-            let mut hooks = hooks.filter(|(_, hook)| hook.name == name && fails(&hook.failure_policy));
-            let (index, hook) = hooks.next()?;
-            Some((Kind::ValidatingWebhookConfiguration, &all.metadata, index, &hook.client_config))
-        });
+        let validating = view
+            .all::<ValidatingWebhookConfiguration>()
+            .find_map(|all| {
+                let hooks = all.webhooks.iter().flatten().enumerate();
+                let mut hooks =
+                    hooks.filter(|(_, hook)| hook.name == name && fails(&hook.failure_policy));
+                let (index, hook) = hooks.next()?;
+                Some((
+                    Kind::ValidatingWebhookConfiguration,
+                    &all.metadata,
+                    index,
+                    &hook.client_config,
+                ))
+            });
         let mutating = || {
             view.all::<MutatingWebhookConfiguration>().find_map(|all| {
                 let hooks = all.webhooks.iter().flatten().enumerate();
                 let mut hooks =
                     hooks.filter(|(_, hook)| hook.name == name && fails(&hook.failure_policy));
                 let (index, hook) = hooks.next()?;
-                Some((Kind::MutatingWebhookConfiguration, &all.metadata, index, &hook.client_config))
+                Some((
+                    Kind::MutatingWebhookConfiguration,
+                    &all.metadata,
+                    index,
+                    &hook.client_config,
+                ))
             })
         };
         // Taken away since, or not known: then there is no object to name.
         let Some((kind, metadata, index, client)) = validating.or_else(mutating) else {
             return;
         };
-        let object =
-            Reference::cluster(kind.name(), metadata.name.as_deref().unwrap_or_default());
+        let object = Reference::cluster(kind.name(), metadata.name.as_deref().unwrap_or_default());
         let subject = &refusal.subject;
         let target = target(client);
         let summary = format!(
             "Webhook {name} of {object} cannot be reached{}, and {subject} gets no pods without it",
-            target.as_ref().map(|target| format!(" at {target}")).unwrap_or_default()
+            target
+                .as_ref()
+                .map(|target| format!(" at {target}"))
+                .unwrap_or_default()
         );
         let delete = format!("kubectl delete {}", object.kubectl());
         let mut finding = Finding::new(

@@ -1,0 +1,88 @@
+//! # What it finds
+//!
+//! A Deployment's rollout passed its deadline for a reason that no other class names.
+//!
+//! # How it tells
+//!
+//! The condition Progressing is False with reason `ProgressDeadlineExceeded`, the Deployment's
+//! controller has seen its latest specification, and replicas are still missing or of the former
+//! template.
+//!
+//! # Not before
+//!
+//! The Deployment's own `progressDeadlineSeconds`, ten minutes by default.
+//!
+//! # Looks like
+//!
+//! - Whatever keeps the new pods from running: then this is part of that verdict.
+//! - A condition that is left from before a new rollout, or that outlived it.
+//!
+//! # Remedy
+//!
+//! See what the new pods lack, or go back to the former template.
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use crate::finding::Finding;
+use crate::rules::{Judge, Rule};
+use crate::verdict::{Class, Evidence, Reference};
+use crate::view::View;
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::RolloutStalled,
+    needs: &[],
+    judges: &[Judge::Deployment(judge)],
+};
+
+fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(status) = &deployment.status else {
+        return;
+    };
+    let mut conditions = status.conditions.iter().flatten();
+    let Some(condition) = conditions.find(|condition| {
+        condition.type_.as_deref() == Some("Progressing")
+            && condition.status.as_deref() == Some("False")
+            && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    }) else {
+        return;
+    };
+    let asked = deployment.spec.replicas.unwrap_or(1);
+    let updated = status.updated_replicas.unwrap_or(0);
+    let is_done = updated >= asked && status.available_replicas.unwrap_or(0) >= asked;
+    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    let is_paused = deployment.spec.paused == Some(true);
+    let since = condition.last_transition_time.as_ref().map(|time| time.0);
+    let Some(since) = since.filter(|_| !is_done && is_seen && !is_paused && asked > 0) else {
+        return;
+    };
+    let object = Reference::namespaced(
+        "Deployment",
+        deployment.metadata.namespace.as_deref().unwrap_or_default(),
+        deployment.metadata.name.as_deref().unwrap_or_default(),
+    );
+    let summary = format!(
+        "The rollout of {object} does not go on: {updated} of {asked} replicas are of the new \
+         template"
+    );
+    let evidence = Evidence {
+        object: object.clone(),
+        field: "status.conditions[type=Progressing]".to_owned(),
+        quote: condition.message.clone().unwrap_or_default(),
+        at: Some(since),
+    };
+    let undo = format!("kubectl rollout undo {}", object.kubectl());
+    let describe = format!("kubectl describe {}", object.kubectl());
+    findings.push(
+        Finding::new(
+            Class::RolloutStalled,
+            object.clone(),
+            object.whole(),
+            since,
+            summary,
+        )
+        .detail("reason", "ProgressDeadlineExceeded")
+        .evidence([evidence])
+        .remedy("See what the new pods lack", describe)
+        .remedy("Or go back to the former template", undo),
+    );
+}

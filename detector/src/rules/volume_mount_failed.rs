@@ -1,0 +1,198 @@
+//! # What it finds
+//!
+//! A pod has a node and does not start because a volume cannot be made, attached or mounted, and
+//! what it refers to is not a missing ConfigMap or Secret.
+//!
+//! # How it tells
+//!
+//! A container waits with `ContainerCreating` or `PodInitializing`, and an event `FailedMount`,
+//! `FailedAttachVolume` or `FailedMapVolume` of the pod within the last five minutes names the
+//! volume and the error. For a pod without a node: its claim waits for a provisioner that says
+//! `ProvisioningFailed`.
+//!
+//! # Not before
+//!
+//! 15 seconds after the first such event: the next try may succeed. Two minutes for a volume that
+//! is still attached to another node, and for a provisioner.
+//!
+//! # Looks like
+//!
+//! - `config-map-missing`, `secret-missing` and their keys: the error names them.
+//! - `failed to sync configmap cache: timed out` is start noise of healthy pods.
+//!
+//! # Remedy
+//!
+//! As the error says; the kubelet tries again by itself.
+
+use jiff::SignedDuration;
+
+use crate::facts::{Event, Pod};
+use crate::finding::Finding;
+use crate::rules::claims::{self, Trouble};
+use crate::rules::{Judge, Rule, unschedulable};
+use crate::verdict::{Class, Confidence, Reference};
+use crate::view::View;
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::VolumeMountFailed,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
+
+const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+const SLOW: SignedDuration = SignedDuration::from_mins(2);
+/// Tries are at most about two minutes apart.
+const RETRIED: SignedDuration = SignedDuration::from_mins(5);
+
+fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    if pod.is_finished() || pod.deleting.is_some() {
+        return;
+    }
+    if pod.node.is_none() {
+        provisioning(pod, view, findings);
+        return;
+    }
+    let waits = pod.containers().any(|container| {
+        matches!(
+            container.waiting(),
+            Some(("ContainerCreating" | "PodInitializing", _))
+        )
+    });
+    if !waits || pod.containers().any(|container| container.is_running()) {
+        return;
+    }
+    let failures = view.events_of(pod).filter(|event| {
+        matches!(
+            event.reason.as_str(),
+            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume"
+        ) && !is_of_another_class(&event.message)
+    });
+    // The event that names the volume, rather than the sum of them.
+    let Some(event) = failures.max_by_key(|event| (volume_of(event).is_some(), event.last)) else {
+        return;
+    };
+    let (Some(first), Some(last)) = (event.first.or(event.last), event.last) else {
+        return;
+    };
+    let is_attached = event.message.contains("Multi-Attach");
+    let patience = if is_attached { SLOW } else { PATIENCE };
+    if !view.within(last, RETRIED) || !view.ripe(first, patience) {
+        return;
+    }
+    let place = volume_of(event).and_then(|name| place(pod, name, view));
+    let workload = view.workload(pod);
+    let culprit = match place {
+        Some((index, _)) => workload.culprit(&format!("spec.volumes[{index}]")),
+        None => workload.reference.clone().whole(),
+    };
+    let name = place
+        .map(|(_, name)| name)
+        .or(volume_of(event))
+        .map(str::to_owned);
+    let error = error(&event.message);
+    let summary = format!(
+        "Volume {} of {} cannot be mounted: {error}",
+        name.as_deref().unwrap_or("(not named)"),
+        workload.reference
+    );
+    let node = pod
+        .node
+        .as_deref()
+        .map(|node| Reference::cluster("Node", node));
+    findings.push(
+        Finding::new(
+            Class::VolumeMountFailed,
+            workload.reference,
+            culprit,
+            first,
+            summary,
+        )
+        .detail("volume", name)
+        .detail("error", error)
+        .evidence([event.evidence()])
+        .remedy(
+            "Mend what the error names; the kubelet tries again by itself",
+            format!("kubectl describe {}", pod.reference().kubectl()),
+        )
+        .explained_by(node),
+    );
+}
+
+/// A claim whose provisioner fails, of a pod that no node takes for it.
+fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some((evidence, since)) = unschedulable::complaint(pod) else {
+        return;
+    };
+    for claim in claims::of(pod) {
+        if claims::trouble(pod, &claim.name, view) != Some(Trouble::BeingMade) {
+            continue;
+        }
+        let object = claims::reference(pod, &claim.name);
+        let failures = view.events_about(&object, "");
+        let failures = failures.filter(|event| event.reason == "ProvisioningFailed");
+        let Some(event) = failures.max_by_key(|event| event.last) else {
+            continue;
+        };
+        let is_current = event.last.is_some_and(|last| view.within(last, RETRIED));
+        if !is_current || !view.ripe(since, SLOW) {
+            continue;
+        }
+        let workload = view.workload(pod);
+        let culprit = workload.culprit(&format!("spec.volumes[{}]", claim.index));
+        let summary = format!("No volume can be made for {object}: {}", event.message);
+        findings.push(
+            Finding::new(
+                Class::VolumeMountFailed,
+                workload.reference,
+                culprit,
+                since,
+                summary,
+            )
+            .confidence(Confidence::Likely)
+            .detail("volume", claim.volume)
+            .detail("error", event.message.clone())
+            .evidence([event.evidence(), evidence.clone()])
+            .remedy(
+                "See what the provisioner says",
+                format!("kubectl describe {}", object.kubectl()),
+            ),
+        );
+    }
+}
+
+fn is_of_another_class(message: &str) -> bool {
+    let refers = ["configmap \"", "secret \""]
+        .iter()
+        .any(|kind| message.contains(kind));
+    refers && message.contains("not found")
+        || message.contains("references non-existent")
+        || message.contains("failed to sync")
+        || message.contains("not registered")
+}
+
+/// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`.
+fn volume_of(event: &Event) -> Option<&str> {
+    let (_, rest) = event.message.split_once("for volume \"")?;
+    rest.split_once('"').map(|(name, _)| name)
+}
+
+/// A volume's place and name in the pod: messages name a claim's volume by its PersistentVolume.
+fn place<'p>(pod: &'p Pod, name: &str, view: &View<'_>) -> Option<(usize, &'p str)> {
+    let mut volumes = pod.spec.volumes.iter().flatten().enumerate();
+    let named = volumes.find(|(_, volume)| volume.name == name);
+    named
+        .map(|(index, volume)| (index, volume.name.as_str()))
+        .or_else(|| {
+            claims::of(pod).into_iter().find_map(|claim| {
+                let bound = claims::volume_of(pod, &claim.name, view)?;
+                (bound.metadata.name.as_deref() == Some(name))
+                    .then_some((claim.index, claim.volume))
+            })
+        })
+}
+
+/// What a message says went wrong, without the volume before it.
+fn error(message: &str) -> String {
+    let (_, error) = message.split_once("\" : ").unwrap_or(("", message));
+    error.trim().to_owned()
+}
