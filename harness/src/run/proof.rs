@@ -532,3 +532,6 @@ fn numbers<'a>(
         Some((sighting, holds))
     })
 }
+
+#[cfg(test)]
+mod tests;
