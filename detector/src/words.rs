@@ -16,6 +16,9 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// The longest that a run need last for a crash loop to be over.
 pub(crate) const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long the log of a run that has ended may be on its way.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(10);
+
 /// How long the failed pod of a Job that nothing came after is a trouble.
 pub(crate) const LASTING: SignedDuration = SignedDuration::from_hours(24);
 
@@ -220,7 +223,8 @@ impl<'a> View<'a> {
         is_done || succeeded().is_some_and(|success| Some(success) > since)
     }
 
-    /// What the run that ended last printed; none where that cannot be had.
+    /// What the run that ended last printed; none where that cannot be had. While its log is on
+    /// its way, what an earlier one printed.
     pub fn words_of_last_run(&self, pod: &Pod, container: &Container<'_>) -> Option<Words<'a>> {
         let ended = container.ended().next()?;
         let candidates: &[Run] = if container.is_running() {
@@ -234,14 +238,40 @@ impl<'a> View<'a> {
         let finished = ended.finished_at.as_ref().map(|time| time.0);
         let id = ended.container_id.as_deref();
         let fetched = self.words(pod, container, id, (started, finished), candidates);
-        fetched.or_else(|| {
-            // The kubelet copies the end of the log there, if asked to.
-            let message = ended.message.as_deref().filter(|text| !text.is_empty())?;
-            let lines = message.lines().map(|line| LogLine::parse(line.as_bytes()));
-            Some(Words {
-                lines: lines.collect(),
-                pod: pod.reference(),
+        fetched
+            .or_else(|| {
+                // The kubelet copies the end of the log there, if asked to.
+                let message = ended.message.as_deref().filter(|text| !text.is_empty())?;
+                let lines = message.lines().map(|line| LogLine::parse(line.as_bytes()));
+                Some(Words {
+                    lines: lines.collect(),
+                    pod: pod.reference(),
+                })
             })
+            .or_else(|| self.words_before(pod, container, id?, finished?))
+    }
+
+    /// What an earlier run of a container printed than the one of this id, while it is a moment
+    /// since that one finished: a container that fails again has not changed its mind.
+    fn words_before(
+        &self,
+        pod: &Pod,
+        container: &Container<'_>,
+        id: &str,
+        finished: Timestamp,
+    ) -> Option<Words<'a>> {
+        if self.ripe(finished, ON_ITS_WAY) {
+            return None;
+        }
+        let runs = [Run::Current, Run::Previous].into_iter();
+        let logs = runs.filter_map(|run| self.log(pod, container.name(), run));
+        let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_owned();
+        let is_other = |of: &str| bare(of) != bare(id);
+        let of_others = logs.filter(|log| log.container_id.as_deref().is_some_and(is_other));
+        let log = of_others.max_by_key(|log| log.lines.last().and_then(|line| line.at))?;
+        Some(Words {
+            lines: Cow::Borrowed(log.lines.as_slice()),
+            pod: pod.reference(),
         })
     }
 

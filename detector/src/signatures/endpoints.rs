@@ -35,6 +35,12 @@ static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// Makes the patterns ready.
+pub(super) fn prepare() {
+    LazyLock::force(&URL);
+    LazyLock::force(&BARE);
+}
+
 /// The addresses that a text names: of URLs first, then whatever looks like `host:port`.
 pub fn endpoints(text: &str) -> Vec<Endpoint> {
     let mut found: Vec<Endpoint> = Vec::new();

@@ -110,6 +110,20 @@ static SET: LazyLock<RegexSet> = LazyLock::new(|| {
 static PATTERNS: LazyLock<Vec<OnceLock<Option<Regex>>>> =
     LazyLock::new(|| TABLE.iter().map(|_| OnceLock::new()).collect());
 
+/// Makes the patterns ready, which takes a moment: whoever is to answer at once does so before.
+pub fn prepare() {
+    LazyLock::force(&SET);
+    for (index, pattern) in PATTERNS.iter().enumerate() {
+        pattern.get_or_init(|| compiled(index));
+    }
+    endpoints::prepare();
+}
+
+fn compiled(index: usize) -> Option<Regex> {
+    let pattern = TABLE.get(index)?.pattern;
+    RegexBuilder::new(pattern).unicode(false).build().ok()
+}
+
 /// Reads one line; none where it says nothing that is known.
 pub fn read(line: &str) -> Option<Said> {
     // Structured logs escape the quotes of the message that they carry.
@@ -122,11 +136,10 @@ pub fn read(line: &str) -> Option<Said> {
     };
     let index = SET.matches(line.as_bytes()).iter().next()?;
     let meaning = TABLE.get(index)?.meaning;
-    let compile = || {
-        let pattern = TABLE.get(index)?.pattern;
-        RegexBuilder::new(pattern).unicode(false).build().ok()
-    };
-    let pattern = PATTERNS.get(index)?.get_or_init(compile).as_ref()?;
+    let pattern = PATTERNS
+        .get(index)?
+        .get_or_init(|| compiled(index))
+        .as_ref()?;
     let captures = pattern.captures(line.as_bytes())?;
     let field = |name: &&'static str| {
         let text = captures.name(name)?.as_bytes();

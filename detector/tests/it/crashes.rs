@@ -544,3 +544,25 @@ fn who_ends_a_whole_pod_is_not_the_program() {
         State::of(&ended).says(&[]);
     }
 }
+
+#[test]
+fn until_a_log_is_read_the_one_before_speaks() {
+    let earlier = |of: &str| {
+        Observation::Log(crashbook_detector::facts::Log {
+            namespace: "shop".to_owned(),
+            pod: "web".to_owned(),
+            uid: None,
+            container: "app".to_owned(),
+            run: Run::Current,
+            container_id: Some(of.to_owned()),
+            lines: vec![crashbook_detector::facts::LogLine::parse(
+                b"frobnication failed",
+            )],
+        })
+    };
+    let state = |of: &str, now: &str| State::of(&crashing(EXIT_1)).seen(earlier(of)).at(now);
+    let heard = unexplained(1, "[\"frobnication failed\"]");
+    state("containerd://c", "2026-11-24T11:59:41Z").says(&[&heard]);
+    state("containerd://b", "2026-11-24T11:59:41Z").says(&[&heard]);
+    state("containerd://b", "2026-11-24T11:59:51Z").says(&[&unexplained(1, "[]")]);
+}

@@ -294,7 +294,10 @@ async fn drive(
     mut commands: mpsc::UnboundedReceiver<Command>,
     timeline: cell::Sender<Vec<Entry>>,
 ) {
+    // No verdict is to wait for that.
+    let ready = tokio::task::spawn_blocking(crashbook_detector::signatures::prepare);
     let skew = tokio::time::timeout(SKEW_DEADLINE, skew(&client)).await;
+    let _ = ready.await;
     let (to, mut seen) = mpsc::unbounded_channel();
     let mut watches = JoinSet::new();
     for kind in Kind::ALL.iter().copied() {
