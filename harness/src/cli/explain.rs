@@ -39,11 +39,14 @@ fn list() -> String {
             text += &format!("{}:\n", class.phase());
         }
         let title = rules::documentation(*class).unwrap_or_default();
-        let title = title
-            .split("\n\n")
-            .next()
-            .unwrap_or_default()
-            .replace('\n', " ");
+        let mut paragraphs = title
+            .split(
+                "
+
+",
+            )
+            .filter(|text| !text.starts_with('#'));
+        let title = paragraphs.next().unwrap_or_default().replace('\n', " ");
         text += format!("  {class:width$}  {title}").trim_end();
         text += "\n";
     }
