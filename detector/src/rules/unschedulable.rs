@@ -184,10 +184,21 @@ fn is_superseded(pod: &Pod, view: &View<'_>) -> bool {
             .ok()
     };
     let mut sets = view.in_namespace::<ReplicaSet>(&pod.namespace);
-    sets.any(|set| {
+    let is_newer = |set: &ReplicaSet| {
         let same = controller(&set.metadata).is_some_and(|owner| owner.uid == deployment.uid);
         same && set.spec.replicas.unwrap_or(1) > 0 && revision(set) > revision(own)
-    })
+    };
+    // A ReplicaSet of which only a pod was seen yet is newer than all that were seen.
+    let is_unseen = |other: &&Pod| {
+        let owner = other.controller.as_ref().map(|owner| owner.name.as_str());
+        let set = owner.map(|owner| view.get::<ReplicaSet>(&pod.namespace, owner).found());
+        set == Some(None) && other.created > pod.created
+    };
+    sets.any(is_newer)
+        || view
+            .pods_of_workload(&view.workload(pod).reference)
+            .iter()
+            .any(is_unseen)
 }
 
 /// Whether an autoscaler said that it makes a node for it: cluster-autoscaler's and Karpenter's

@@ -696,6 +696,27 @@ spec: {{replicas: 1, selector: {{}}}}
             ))
     };
     check(&state(9, 10), &[]);
+    // The pod of the new ReplicaSet may be seen before the ReplicaSet itself.
+    let (deployment, _) = WEB.split_once("---").unwrap();
+    let made = "creationTimestamp: '2026-11-24T11:5";
+    let unseen = on_nodes()
+        .and(deployment)
+        .and(&set("web-a", 1))
+        .and(&stuck_as(
+            "web-a-1",
+            &format!(", {made}0:00Z'{}", of("web-a")),
+            &asking("memory", "64Gi"),
+        ))
+        .and(&running_as(
+            "web-b-1",
+            &format!(
+                ", {made}1:00Z', labels: {{pod-template-hash: b}}{}",
+                of("web-b")
+            ),
+            "trial-worker",
+            &asking("memory", "1Gi"),
+        ));
+    check(&unseen, &[]);
     check(
         &state(10, 9),
         &[(
