@@ -58,10 +58,10 @@ pub struct Bench {
 }
 
 /// Tells who waits how a run gets on.
-pub type Tell<'a> = &'a (dyn Fn(Stage, &str) + Send + Sync);
+pub type Tell = Arc<dyn Fn(Stage, &str) + Send + Sync>;
 
 /// Runs a scenario. Whatever happens, what was done is undone, unless the incident is kept.
-pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell<'_>) -> Run {
+pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell) -> Run {
     let name = scenario.name();
     let mut run = Run::begin(name, bench.backend.name(), clock::now());
     tell(Stage::Preflight, "");
@@ -107,7 +107,7 @@ pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell<'_>) -> Run {
 struct Course<'a> {
     bench: &'a Bench,
     scenario: &'a Scenario,
-    tell: Tell<'a>,
+    tell: Tell,
     namespace: String,
     journal: Journal,
     sight: Sight,
@@ -198,7 +198,8 @@ impl Course<'_> {
 
     /// Tells lines of progress as those of this run.
     fn progress(&self) -> Progress {
-        Progress::silent()
+        let (tell, stage) = (self.tell.clone(), self.stage());
+        Progress::new(move |line| tell(stage, line))
     }
 
     /// Waits until the run may have what it needs for itself.
@@ -223,7 +224,6 @@ impl Course<'_> {
                 .nodes
                 .extend(nodes(pool).into_iter().map(|node| (node, Hold::Exclusive)));
         }
-        (self.tell)(Stage::Preflight, "waits for its turn");
         let context = &self.bench.backend.target().context;
         let progress = self.progress();
         let held = claims::acquire(&self.bench.state, context, &self.journal, &claim, &progress);

@@ -89,9 +89,9 @@ impl Session {
 
     /// Runs a scenario. Others may run meanwhile, as far as their claims allow.
     pub async fn run(&self, scenario: &Scenario, tell: &Tell) -> Run {
-        let name = scenario.name();
-        let said = |stage: Stage, text: &str| tell(name, stage, text);
-        pipeline::run(scenario, &self.bench, &said).await
+        let (tell, name) = (tell.clone(), scenario.name().to_owned());
+        let said = Arc::new(move |stage: Stage, text: &str| tell(&name, stage, text));
+        pipeline::run(scenario, &self.bench, said).await
     }
 
     /// Ends it: puts the report of the runs together with the verdicts that nobody owns, and with

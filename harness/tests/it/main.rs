@@ -1,0 +1,3 @@
+//! The program as a whole, as far as it needs no cluster.
+
+mod run;
