@@ -38,6 +38,13 @@ const NAMESPACE: Duration = Duration::from_secs(30);
 /// How long a node that was lent may take to be as it was.
 const NODES: Duration = Duration::from_secs(60);
 
+/// How long a step may take until the cluster has answered: a kubelet that is started again is
+/// waited for.
+const STEP: Duration = Duration::from_secs(120);
+
+/// How long the API server may take to say that it lives.
+const ALIVE: Duration = Duration::from_secs(5);
+
 /// How long a watch may fail before the cluster counts as gone.
 const TROUBLE: Duration = Duration::from_secs(10);
 
@@ -319,8 +326,11 @@ impl Course<'_> {
         }))
         .map_err(|error| Stop::Error(format!("namespace {namespace}: {error}")))?;
         let api: Api<Namespace> = Api::all(client.clone());
-        let made = api.create(&PostParams::default(), &object).await;
-        made.map_err(Stop::api(format!("create namespace {namespace}")))?;
+        let (params, what) = (
+            PostParams::default(),
+            format!("create namespace {namespace}"),
+        );
+        answered(async { api.create(&params, &object).await.map_err(Stop::api(what)) }).await?;
         self.watch(rendered)?;
 
         // Pods are refused until their account is there, and wait for their certificate.
@@ -338,10 +348,8 @@ impl Course<'_> {
             .await?;
 
         let by = Instant::now() + rendered.spec.limits.baseline;
-        let made = self
-            .hand(rendered)
-            .write_all(rendered.baseline(), false)
-            .await?;
+        let hand = self.hand(rendered);
+        let made = answered(hand.write_all(rendered.baseline(), false)).await?;
         let healthy = |history: &History| {
             self.delivered(&made, history)?;
             let mut shown = health::baseline(rendered.baseline(), history, &namespace)?;
@@ -458,7 +466,7 @@ impl Course<'_> {
             if let Verb::Wait(proof) = step {
                 self.seen(std::slice::from_ref(proof), since, by).await?;
             } else {
-                made.extend(self.hand(rendered).act(step).await?);
+                made.extend(answered(self.hand(rendered).act(step)).await?);
             }
         }
         Ok(made)
@@ -581,21 +589,18 @@ impl Course<'_> {
             };
             (self.tell)(self.stage(), &last);
             let trouble = self.sight.trouble();
-            let gone = |trouble: super::sight::Trouble| {
-                Stop::Error(format!(
-                    "the cluster does not answer any more: {}",
-                    trouble.why
-                ))
-            };
             let until = trouble
                 .as_ref()
                 .map_or(by, |trouble| by.min(self.instant(trouble.since) + TROUBLE));
             tokio::select! {
                 _ = changes.changed() => {}
                 () = tokio::time::sleep_until(until) => {
+                    self.alive().await?;
                     return Err(match trouble {
-                        Some(trouble) => gone(trouble),
-                        None => late(last),
+                        Some(trouble) if Instant::now() < by => {
+                            Stop::Error(format!("what proves it cannot be watched: {}", trouble.why))
+                        }
+                        _ => late(last),
                     });
                 }
             }
@@ -616,8 +621,24 @@ impl Course<'_> {
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                () = tokio::time::sleep_until(by) => return Ok(()),
+                () = tokio::time::sleep_until(by) => return self.alive().await,
             }
+        }
+    }
+
+    /// Whether the cluster is there still: what does not come from one that is gone is nobody
+    /// else's fault.
+    async fn alive(&self) -> Result<(), Stop> {
+        let gone = |why: String| {
+            Stop::Error(format!(
+                "the cluster does not answer any more: {why}; is its control plane running?"
+            ))
+        };
+        let asked = self.bench.cluster.client.apiserver_version();
+        match tokio::time::timeout(ALIVE, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(gone(causes(&error))),
+            Err(_) => Err(gone(format!("no answer within {} s", ALIVE.as_secs()))),
         }
     }
 
@@ -748,6 +769,17 @@ impl Course<'_> {
         }
         self.guard = None;
     }
+}
+
+/// Waits for a step's answer, for a while.
+async fn answered<T>(step: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let late = || {
+        Stop::Error(format!(
+            "no answer of the cluster within {} s",
+            STEP.as_secs()
+        ))
+    };
+    tokio::time::timeout(STEP, step).await.map_err(|_| late())?
 }
 
 /// The nodes of these names, as they were seen last.
