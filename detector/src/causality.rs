@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::verdict::{Class, Culprit, Reference, Verdict};
+use crate::verdict::{Class, Culprit, Phase, Reference, Verdict};
 
 /// The most pieces of evidence that a verdict shows.
 const MOST_EVIDENCE: usize = 12;
@@ -15,7 +15,7 @@ const MOST_EVIDENCE: usize = 12;
 /// not what, comes last.
 fn distance(class: Class) -> u8 {
     match class {
-        Class::DependencyUnreachable | Class::DependencyRefusing | Class::DnsUnavailable => 1,
+        Class::DependencyUnreachable | Class::DependencyRefusing => 1,
         Class::StartupProbeFailing | Class::LivenessProbeFailing | Class::ReadinessProbeFailing => {
             2
         }
@@ -35,6 +35,10 @@ fn is_nearer(cause: Class, symptom: Class) -> bool {
             Class::CapacityExhausted | Class::HostPortConflict | Class::PodAffinityUnsatisfiable
         ),
         Class::TaintEvicted => symptom == Class::TaintUntolerated,
+        // That names do not resolve is what everything suffers from, whatever the reason.
+        Class::DnsUnavailable => {
+            symptom != Class::DnsUnavailable && symptom.phase() != Phase::Preparation
+        }
         _ => false,
     };
     leads_to || distance(cause) < distance(symptom)

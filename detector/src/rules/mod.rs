@@ -18,6 +18,7 @@ use crate::view::View;
 mod affinity;
 mod claims;
 mod config_source;
+mod dependency;
 mod eviction;
 mod failing;
 mod image;
@@ -91,6 +92,11 @@ rules! {
     node_out_of_memory,
     network_policy_blocks_egress,
     network_policy_blocks_ingress,
+    dependency_unreachable,
+    dependency_refusing,
+    dns_unavailable,
+    service_selector_unmatched,
+    service_port_mismatch,
     readiness_probe_failing,
     node_pressure_eviction,
     storage_limit_eviction,

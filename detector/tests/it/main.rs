@@ -12,5 +12,6 @@ mod neighbours;
 mod nodes;
 mod properties;
 mod scheduling;
+mod services;
 mod support;
 mod words;

@@ -1,0 +1,292 @@
+//! What a program connects to is down, refuses the connection, or is not there, and no policy
+//! explains it.
+//!
+//! # What it finds
+//!
+//! A container that fails because it cannot connect to what it needs: a Service without a ready
+//! pod, a port that nothing listens on, a name or address that leads nowhere.
+//!
+//! # How it tells
+//!
+//! A container's last run failed, or it runs and goes on failing, and its last words, of all that
+//! is understood, are of a connection or a name. What they name, or else the only address among
+//! what it was given, is looked up: its Service has no ready pod, or does not exist, or answers
+//! that nothing listens. Of a target outside the cluster only the words tell. What is ready again
+//! since the run ended is no trouble any more.
+//!
+//! # Not before
+//!
+//! The second failure, a Job's first: programs start before what they depend on. Over when what it
+//! connects to is ready, or the present run has outlasted twice the last plus 10 s.
+//!
+//! # Looks like
+//!
+//! - `network-policy-blocks-egress`, `network-policy-blocks-ingress`: policies admit no way.
+//! - `service-selector-unmatched`, `service-port-mismatch`: the Service is to blame, and this
+//!   becomes a part of its verdict; so it does of the verdict on the workload behind it.
+//! - `dns-unavailable`: names do not resolve though the Service exists.
+//! - `dependency-refusing`, `login-refused`: it answers, and refuses.
+//!
+//! # Remedy
+//!
+//! Bring up what it connects to, or correct the address.
+
+use k8s_openapi::api::core::v1::Service;
+use serde_json::{Value, json};
+
+use crate::facts::Pod;
+use crate::finding::Finding;
+use crate::kubernetes::services::{self, Host};
+use crate::object::Kind;
+use crate::rules::failing::{self, Failing};
+use crate::rules::tried::{self, Given, Named, Tried};
+use crate::rules::{Judge, Rule, dependency, policy};
+use crate::signatures::Meaning;
+use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
+use crate::view::View;
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::DependencyUnreachable,
+    needs: &[],
+    judges: &[Judge::Pod(judge)],
+};
+
+fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    for failing in failing::containers(pod, view) {
+        let Some((_, said)) = failing.main_if(Meaning::is_of_connection) else {
+            continue;
+        };
+        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing.container, view) {
+            continue;
+        }
+        let given = tried::in_configuration(pod, &failing.container, view);
+        let found = in_words(pod, &failing, &given, view)
+            .or_else(|| in_configuration(pod, said.meaning, &given, view));
+        if let Some(found) = found {
+            findings.push(finding(pod, &failing, found, view));
+        }
+    }
+}
+
+/// What does not answer.
+struct Found {
+    target: Value,
+    text: String,
+    port: Option<u16>,
+    culprit: Option<Culprit>,
+    because: &'static str,
+    confidence: Confidence,
+    evidence: Vec<Evidence>,
+    explained_by: Vec<Reference>,
+}
+
+fn in_words(
+    pod: &Pod,
+    failing: &Failing<'_, '_>,
+    given: &[Given],
+    view: &View<'_>,
+) -> Option<Found> {
+    let failed = tried::in_words(failing);
+    let mut failed = failed
+        .iter()
+        .filter(|tried| tried.named == Named::Failure || tried.named == Named::Words);
+    failed.find_map(|tried| {
+        let host = services::host(view, pod, &tried.host);
+        found(tried, host, given, view)
+    })
+}
+
+/// The only thing that is down of all that it was given, where its words name nothing.
+fn in_configuration(
+    pod: &Pod,
+    meaning: Meaning,
+    given: &[Given],
+    view: &View<'_>,
+) -> Option<Found> {
+    let mut all: Vec<(Host<'_>, Found)> = Vec::new();
+    for one in given {
+        let host = services::host(view, pod, &one.endpoint.host);
+        if !matches!(host, Host::Service(_)) || all.iter().any(|(other, _)| tried::is_same(other, &host)) {
+            continue;
+        }
+        let tried = Tried {
+            host: one.endpoint.host.clone(),
+            port: one.endpoint.port,
+            named: Named::Configuration,
+            meaning: Some(meaning),
+            evidence: None,
+            is_sure: false,
+        };
+        if let Some(found) = found(&tried, host, given, view) {
+            all.push((host, found));
+        }
+    }
+    match all.len() {
+        1 => all.pop().map(|(_, found)| Found { confidence: Confidence::Likely, ..found }),
+        _ => None,
+    }
+}
+
+fn found(
+    tried: &Tried,
+    host: Host<'_>,
+    given: &[Given],
+    view: &View<'_>,
+) -> Option<Found> {
+    let is_name = tried.meaning.is_some_and(Meaning::is_of_name);
+    let failed = tried.named == Named::Failure;
+    let port = tried::port_meant(tried, &host);
+    let holder = || {
+        let same_port = |one: &&Given| one.endpoint.host.eq_ignore_ascii_case(&tried.host)
+            && (one.endpoint.port == port || one.endpoint.port.is_none() || port.is_none());
+        given.iter().find(same_port).map(|one| one.culprit.clone())
+    };
+    let text = match port {
+        Some(port) => format!("{}:{port}", tried.host),
+        None => tried.host.clone(),
+    };
+    let wrong_address = |because, confidence| Found {
+        target: json!(tried.host),
+        text: text.clone(),
+        port,
+        culprit: holder(),
+        because,
+        confidence,
+        evidence: Vec::new(),
+        explained_by: Vec::new(),
+    };
+    match host {
+        // That the name does not resolve has another reason.
+        Host::Service(_) if is_name => None,
+        Host::Service(service) => {
+            let reference = services::reference(service);
+            let is_declared = port.is_none_or(|port| services::port_of(service, port).is_some());
+            if services::external_name(service).is_some() {
+                return failed.then(|| Found {
+                    target: json!(reference),
+                    culprit: Some(reference.clone().field("spec.externalName")),
+                    ..wrong_address("does not answer", Confidence::Likely)
+                });
+            }
+            let pods = services::pods(view, service);
+            if !is_declared && !services::is_headless(service) {
+                // The words must say so: an address that only looks like one proves nothing.
+                return failed.then(|| Found {
+                    target: json!(reference),
+                    culprit: holder().or(Some(reference.clone().field("spec.ports"))),
+                    explained_by: vec![reference.clone()],
+                    ..wrong_address("has no such port", Confidence::Certain)
+                });
+            }
+            let is_ready = match &pods {
+                Some(pods) => {
+                    if pods.is_empty() && !view.is_listed(Kind::Pod, &namespace_of(service)) {
+                        return None;
+                    }
+                    pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
+                }
+                None => {
+                    let port = port.and_then(|port| services::port_of(service, port))?;
+                    let listed = view.is_listed(Kind::EndpointSlice, &namespace_of(service));
+                    !listed || services::backends(view, service, port).iter().any(|one| one.is_ready)
+                }
+            };
+            let is_refused = tried.meaning == Some(Meaning::Refused);
+            if is_ready && !is_refused {
+                return None;
+            }
+            let (because, confidence) = if is_ready {
+                ("refuses the connection", Confidence::Likely)
+            } else {
+                ("has no ready pod", Confidence::Certain)
+            };
+            Some(Found {
+                target: json!(reference),
+                culprit: Some(reference.whole()),
+                evidence: vec![state_of(service, pods.as_deref().unwrap_or_default())],
+                explained_by: dependency::explainers(service, view),
+                ..wrong_address(because, confidence)
+            })
+        }
+        Host::Pod(other) => {
+            let is_refused = tried.meaning == Some(Meaning::Refused);
+            if !failed || is_name || other.is_ready() && !is_refused {
+                return None;
+            }
+            let reference = view.workload(other).reference;
+            Some(Found {
+                target: json!(reference),
+                culprit: Some(reference.whole()),
+                explained_by: dependency::of_pod(other, view),
+                ..wrong_address("does not answer", Confidence::Likely)
+            })
+        }
+        Host::NoService if failed && tried.is_sure => {
+            let namespaced = tried.host.contains('.') || holder().is_some() || is_name;
+            namespaced.then(|| wrong_address("is the name of no Service", Confidence::Certain))
+        }
+        Host::Outside if failed && tried.is_sure => {
+            // That no name resolves is not for the name to answer for.
+            if tried.meaning == Some(Meaning::NoNameService) {
+                return None;
+            }
+            Some(wrong_address("does not answer", Confidence::Likely))
+        }
+        Host::Address(_) if failed && tried.is_sure && !is_name => {
+            Some(wrong_address("does not answer", Confidence::Likely))
+        }
+        _ => None,
+    }
+}
+
+fn namespace_of(service: &Service) -> String {
+    service.metadata.namespace.clone().unwrap_or_default()
+}
+
+fn state_of(service: &Service, pods: &[&Pod]) -> Evidence {
+    let ready = pods.iter().filter(|pod| pod.is_ready()).count();
+    Evidence {
+        object: services::reference(service),
+        field: "spec.selector".to_owned(),
+        quote: format!("selects {} pods, of which {ready} are ready", pods.len()),
+        at: None,
+    }
+}
+
+fn finding(pod: &Pod, failing: &Failing<'_, '_>, found: Found, view: &View<'_>) -> Finding {
+    let workload = view.workload(pod);
+    let name = failing.container.name();
+    let line = failing.main();
+    let culprit = found
+        .culprit
+        .unwrap_or_else(|| workload.culprit(&failing.container.path()));
+    let summary = format!(
+        "Container {name} of {} cannot connect to {}, which {}",
+        workload.reference, found.text, found.because,
+    );
+    let command = match culprit.object.kind.as_str() {
+        "Service" => format!("kubectl describe {}", culprit.object.kubectl()),
+        _ => format!("kubectl edit {}", culprit.object.kubectl()),
+    };
+    let step = match culprit.object.kind.as_str() {
+        "Service" => "Bring up what answers for it",
+        _ => "Correct the address, or bring up what it leads to",
+    };
+    Finding::new(
+        Class::DependencyUnreachable,
+        workload.reference,
+        culprit,
+        failing.since,
+        summary,
+    )
+    .container(name)
+    .confidence(found.confidence)
+    .detail("target", found.target)
+    .detail("port", found.port)
+    .detail("error", line.map(|(line, _)| line.text.trim().to_owned()))
+    .evidence(line.and_then(|(line, _)| failing.quote(line)))
+    .evidence(found.evidence)
+    .evidence([failing.symptom.clone()])
+    .explained_by(found.explained_by)
+    .remedy(step, command)
+}

@@ -1,0 +1,199 @@
+//! Names do not resolve: the cluster's name service is down, or the pod asks elsewhere.
+//!
+//! # What it finds
+//!
+//! The cluster's name service without a ready pod; and containers that fail because names of
+//! Services do not resolve, for that reason or because the pod's own DNS settings lead past the
+//! cluster's name service.
+//!
+//! # How it tells
+//!
+//! The Deployment behind the Service `kube-dns` has no ready pod, whatever the reason. Of a failing
+//! container the last words, of all that is understood, are of a name that does not resolve,
+//! though it is a Service's; its policies admit port 53, and its `dnsPolicy` or `dnsConfig` does
+//! not use the cluster's name service.
+//!
+//! # Not before
+//!
+//! 15 s without a ready pod. Of a container the second failure, a Job's first.
+//!
+//! # Looks like
+//!
+//! - `network-policy-blocks-egress` with port 53: policies keep the pod from the name service.
+//! - `dependency-unreachable`: the name service answers, and there is no such name.
+//!
+//! # Remedy
+//!
+//! Bring the name service up, or let the pod use it.
+
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::Deployment;
+
+use crate::facts::Pod;
+use crate::finding::Finding;
+use crate::kubernetes::{selector, services};
+use crate::kubernetes::services::Host;
+use crate::object::{Kind, Meta};
+use crate::rules::{Judge, Rule, failing, policy, tried};
+use crate::signatures::Meaning;
+use crate::verdict::{Class, Evidence, Reference};
+use crate::view::View;
+
+/// How long the name service may be without a ready pod.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::DnsUnavailable,
+    needs: &[],
+    judges: &[Judge::Pod(judge), Judge::Deployment(judge_server)],
+};
+
+fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let meta = Meta::of(&deployment.metadata);
+    if meta.namespace != "kube-system" || !is_name_service(deployment, view) {
+        return;
+    }
+    let Some(pods) = policy::name_service(view).and_then(|service| services::pods(view, service))
+    else {
+        return;
+    };
+    let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
+    if pods.iter().any(is_ready) || !view.is_listed(Kind::Pod, meta.namespace) {
+        return;
+    }
+    let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let available = conditions
+        .filter(|condition| condition.type_.as_deref() == Some("Available") && condition.status.as_deref() == Some("False"))
+        .filter_map(|condition| condition.last_transition_time.as_ref())
+        .map(|time| time.0);
+    let unready = pods.iter().filter_map(|pod| {
+        let ready = pod.condition("Ready")?;
+        ready.last_transition_time.as_ref().map(|time| time.0)
+    });
+    let since = available.chain(unready).min().or(meta.created).unwrap_or(view.now());
+    if !view.ripe(since, PATIENCE) {
+        return;
+    }
+    let reference = Reference::namespaced("Deployment", meta.namespace, meta.name);
+    let asked = deployment.spec.replicas.unwrap_or(1);
+    let evidence = Evidence {
+        object: reference.clone(),
+        field: "status.readyReplicas".to_owned(),
+        quote: format!("no pod is ready, of {asked} that are asked for"),
+        at: Some(since),
+    };
+    let summary = format!("{reference}, the cluster's name service, has no ready pod: no names resolve");
+    let remedy = if asked == 0 {
+        ("Ask for replicas", format!("kubectl scale {} --replicas=2", reference.kubectl()))
+    } else {
+        ("See why its pods are not ready", format!("kubectl describe {}", reference.kubectl()))
+    };
+    let culprit = if asked == 0 {
+        reference.clone().field("spec.replicas")
+    } else {
+        reference.clone().whole()
+    };
+    let finding = Finding::new(Class::DnsUnavailable, reference, culprit, since, summary)
+        .evidence([evidence])
+        .remedy(remedy.0, remedy.1);
+    findings.push(finding);
+}
+
+fn is_name_service(deployment: &Deployment, view: &View<'_>) -> bool {
+    let Some(service) = policy::name_service(view) else {
+        return false;
+    };
+    let wanted = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let template = deployment.spec.template.metadata.as_ref();
+    let labels = template.and_then(|metadata| metadata.labels.as_ref());
+    wanted.zip(labels).is_some_and(|(wanted, labels)| {
+        !wanted.is_empty() && selector::has_all(wanted, labels)
+    })
+}
+
+fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    for failing in failing::containers(pod, view) {
+        let Some((line, said)) = failing.main_if(Meaning::is_of_name) else {
+            continue;
+        };
+        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing.container, view) {
+            continue;
+        }
+        let named = tried::in_words(&failing).into_iter().find(|tried| {
+            tried.meaning.is_some_and(Meaning::is_of_name)
+        });
+        let host = named.as_ref().map(|tried| services::host(view, pod, &tried.host));
+        let is_service = matches!(host, Some(Host::Service(_)));
+        let workload = view.workload(pod);
+        let name = named.as_ref().map(|tried| tried.host.clone());
+        let text = name.clone().unwrap_or_else(|| "names".to_owned());
+        let Some(service) = policy::name_service(view) else {
+            continue;
+        };
+        let servers = services::pods(view, service).unwrap_or_default();
+        let is_up = servers.iter().any(|pod| pod.is_ready());
+        let finding = match elsewhere(pod, service) {
+            Some(field) if is_service => Finding::new(
+                Class::DnsUnavailable,
+                workload.reference.clone(),
+                workload.culprit(field),
+                failing.since,
+                format!(
+                    "{} does not ask the cluster's name service, and {text} does not resolve",
+                    workload.reference,
+                ),
+            )
+            .remedy(
+                "Let the pod use the cluster's name service",
+                format!("kubectl edit {}", workload.reference.kubectl()),
+            ),
+            // That there is no such name, the name service itself said.
+            None if !is_up && said.meaning != Meaning::NoSuchName => {
+                let server = servers.first().map(|pod| view.workload(pod).reference);
+                let server = server.unwrap_or_else(|| services::reference(service));
+                Finding::new(
+                    Class::DnsUnavailable,
+                    workload.reference.clone(),
+                    server.clone().whole(),
+                    failing.since,
+                    format!("{server}, the cluster's name service, has no ready pod, and {text} does not resolve for {}", workload.reference),
+                )
+                .explained_by([server.clone()])
+                .explained_by(deployments(view))
+                .remedy("See why its pods are not ready", format!("kubectl describe {}", server.kubectl()))
+            }
+            _ => continue,
+        };
+        let finding = finding
+            .container(failing.container.name())
+            .detail("name", name)
+            .evidence(failing.quote(line))
+            .evidence([failing.symptom.clone()]);
+        findings.push(finding);
+    }
+}
+
+/// The Deployment of the name service.
+fn deployments(view: &View<'_>) -> Vec<Reference> {
+    view.in_namespace::<Deployment>("kube-system")
+        .filter(|deployment| is_name_service(deployment, view))
+        .filter_map(|deployment| deployment.metadata.name.as_deref())
+        .map(|name| Reference::namespaced("Deployment", "kube-system", name))
+        .collect()
+}
+
+/// The field that leads a pod's questions past the cluster's name service, if one does.
+///
+/// Source: `GetPodDNS` in `pkg/kubelet/network/dns/dns.go`.
+fn elsewhere(pod: &Pod, service: &k8s_openapi::api::core::v1::Service) -> Option<&'static str> {
+    let spec = service.spec.as_ref();
+    let address = spec.and_then(|spec| spec.cluster_ip.as_deref()).unwrap_or_default();
+    let config = pod.spec.dns_config.as_ref();
+    let mut servers = config.iter().flat_map(|config| config.nameservers.iter().flatten());
+    match pod.spec.dns_policy.as_deref().unwrap_or("ClusterFirst") {
+        "None" if !servers.any(|server| server == address) => Some("spec.dnsConfig.nameservers"),
+        "Default" => Some("spec.dnsPolicy"),
+        "ClusterFirst" if pod.spec.host_network == Some(true) => Some("spec.dnsPolicy"),
+        _ => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! A Service's target port is not one that its pods listen on.
+//!
+//! # What it finds
+//!
+//! A Service whose target port, by name, number or protocol, its pods do not have: connections to
+//! it lead nowhere though its pods are ready.
+//!
+//! # How it tells
+//!
+//! None of the pods that it selects has a port of that name and protocol: then it is `certain`.
+//! Or it is a number that none of them declares while they declare others, and that nothing of
+//! their specification mentions, neither a probe nor a variable nor an argument: then it is
+//! `likely`, for a port need not be declared.
+//!
+//! # Not before
+//!
+//! At once, of pods that have started.
+//!
+//! # Looks like
+//!
+//! - `service-selector-unmatched`: it selects no pods at all.
+//! - `dependency-unreachable`: the port is right, and the program does not listen.
+//!
+//! # Remedy
+//!
+//! Name a port that the pods have.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ContainerPort, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Value, json};
+
+use crate::facts::{Container, Pod};
+use crate::finding::Finding;
+use crate::kubernetes::services;
+use crate::object::{Kind, Meta};
+use crate::rules::{Judge, Need, Rule};
+use crate::verdict::{Class, Confidence, Evidence};
+use crate::view::View;
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::ServicePortMismatch,
+    needs: &[Need::List(Kind::Pod)],
+    judges: &[Judge::Service(judge)],
+};
+
+fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let meta = Meta::of(&service.metadata);
+    if services::external_name(service).is_some() || meta.deleting.is_some() {
+        return;
+    }
+    // A headless Service translates no ports: who asks it connects to the pods themselves.
+    if services::is_headless(service) {
+        return;
+    }
+    let pods = services::pods(view, service).unwrap_or_default();
+    let pods: Vec<&Pod> = pods.into_iter().filter(|pod| pod.deleting.is_none()).collect();
+    if pods.is_empty() {
+        return;
+    }
+    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    for (index, port) in ports.enumerate() {
+        if let Some((target, field, confidence)) = mismatch(port, &pods) {
+            let at = format!("spec.ports[{index}].{field}");
+            findings.push(finding(service, (port, target), at, confidence, &pods, view));
+        }
+    }
+}
+
+/// The target port that the pods do not have, and the field that is wrong.
+fn mismatch(port: &ServicePort, pods: &[&Pod]) -> Option<(Value, &'static str, Confidence)> {
+    let protocol = port.protocol.as_deref().unwrap_or("TCP");
+    let number = match &port.target_port {
+        Some(IntOrString::String(name)) => match name.parse::<i32>() {
+            Ok(number) => number,
+            Err(_) => {
+                let lacks = |pod: &&Pod| services::named_port(pod, name, protocol).is_none();
+                let other_protocol = pods.iter().any(|pod| {
+                    ports(pod).any(|declared| declared.name.as_deref() == Some(name.as_str()))
+                });
+                let field = if other_protocol { "protocol" } else { "targetPort" };
+                return pods.iter().all(lacks).then(|| (json!(name), field, Confidence::Certain));
+            }
+        },
+        Some(IntOrString::Int(number)) if *number != 0 => *number,
+        _ => port.port,
+    };
+    let declared = |pod: &&Pod| ports(pod).any(|declared| declared.container_port == number);
+    let with_protocol = |pod: &&Pod| {
+        ports(pod).any(|declared| {
+            declared.container_port == number
+                && declared.protocol.as_deref().unwrap_or("TCP") == protocol
+        })
+    };
+    if pods.iter().any(with_protocol) {
+        return None;
+    }
+    if pods.iter().any(declared) {
+        return Some((json!(number), "protocol", Confidence::Likely));
+    }
+    let none_or_known = |pod: &&Pod| ports(pod).next().is_none() || mentions(pod, number);
+    (!pods.iter().any(none_or_known)).then(|| (json!(number), "targetPort", Confidence::Likely))
+}
+
+fn ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
+    pod.containers().flat_map(|container| container.spec.ports.iter().flatten())
+}
+
+/// Whether anything in the pod's specification names the number: then the program may well listen
+/// there.
+fn mentions(pod: &Pod, number: i32) -> bool {
+    let text = number.to_string();
+    let names = |given: &str| {
+        given
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|digits| digits == text)
+    };
+    pod.containers().any(|container| {
+        let spec = container.spec;
+        let given = spec.command.iter().flatten().chain(spec.args.iter().flatten());
+        let values = spec.env.iter().flatten().filter_map(|variable| variable.value.as_ref());
+        given.chain(values).any(|given| names(given)) || is_probed(&container, number)
+    })
+}
+
+fn is_probed(container: &Container<'_>, number: i32) -> bool {
+    let spec = container.spec;
+    let probes = [&spec.readiness_probe, &spec.liveness_probe, &spec.startup_probe];
+    probes.into_iter().flatten().any(|probe| {
+        let http = probe.http_get.as_ref().map(|http| &http.port);
+        let tcp = probe.tcp_socket.as_ref().map(|tcp| &tcp.port);
+        let is_it = |port: &IntOrString| matches!(port, IntOrString::Int(port) if *port == number);
+        http.is_some_and(is_it)
+            || tcp.is_some_and(is_it)
+            || probe.grpc.as_ref().is_some_and(|grpc| grpc.port == number)
+    })
+}
+
+fn finding(
+    service: &Service,
+    (port, target): (&ServicePort, Value),
+    field: String,
+    confidence: Confidence,
+    pods: &[&Pod],
+    view: &View<'_>,
+) -> Finding {
+    let meta = Meta::of(&service.metadata);
+    let reference = services::reference(service);
+    let have: BTreeSet<(i32, &str, Option<&str>)> = pods
+        .iter()
+        .flat_map(|pod| ports(pod))
+        .map(|port| {
+            (
+                port.container_port,
+                port.protocol.as_deref().unwrap_or("TCP"),
+                port.name.as_deref(),
+            )
+        })
+        .collect();
+    let listed: Vec<String> = have
+        .iter()
+        .map(|(number, protocol, name)| match name {
+            Some(name) => format!("{name} ({number}/{protocol})"),
+            None => format!("{number}/{protocol}"),
+        })
+        .collect();
+    let protocol = port.protocol.as_deref().unwrap_or("TCP");
+    let text = target.as_str().map_or_else(|| target.to_string(), str::to_owned);
+    let summary = format!(
+        "{reference} sends its port {} to {protocol} port {text} of its pods, which have {}",
+        port.port,
+        if listed.is_empty() { "none".to_owned() } else { listed.join(", ") },
+    );
+    let since = view.changed(Kind::Service, meta.namespace, meta.name).or(meta.created);
+    let containers: Vec<i32> = have.iter().map(|(number, ..)| *number).collect();
+    Finding::new(
+        Class::ServicePortMismatch,
+        reference.clone(),
+        reference.clone().field(field.clone()),
+        since.unwrap_or(view.now()),
+        summary,
+    )
+    .confidence(confidence)
+    .detail("targetPort", target)
+    .detail("containerPorts", json!(containers))
+    .evidence([Evidence {
+        object: reference.clone(),
+        field,
+        quote: text,
+        at: None,
+    }])
+    .evidence(pods.first().map(|pod| Evidence {
+        object: pod.reference(),
+        field: "spec.containers[*].ports".to_owned(),
+        quote: listed.join(", "),
+        at: None,
+    }))
+    .remedy(
+        "Name a port that the pods have",
+        format!("kubectl edit {}", reference.kubectl()),
+    )
+}

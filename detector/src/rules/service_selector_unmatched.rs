@@ -1,0 +1,197 @@
+//! A Service's selector matches no pod.
+//!
+//! # What it finds
+//!
+//! A Service that nothing answers for because its selector asks for labels that no pod of its
+//! namespace has, while a workload has almost the same ones.
+//!
+//! # How it tells
+//!
+//! The selector matches no pod, none that went within the last ten minutes, and no workload's
+//! template; and one workload comes near: the Service has its name, or its template has some of
+//! the labels, or a value that is written almost alike, and differs in labels that the template
+//! itself sets.
+//!
+//! # Not before
+//!
+//! 15 s after the Service was created, for its pods may come after it.
+//!
+//! # Looks like
+//!
+//! - `scaled-to-zero`: a workload's template matches, and has no pods.
+//! - `readiness-probe-failing`: the pods are selected, and not ready.
+//! - A label that a program sets itself, such as the leader's: no template has it.
+//!
+//! # Remedy
+//!
+//! Correct the selector, or the labels.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+use serde_json::json;
+
+use crate::facts::Pod;
+use crate::finding::Finding;
+use crate::kubernetes::selector::{self, Labels};
+use crate::kubernetes::services;
+use crate::object::{Kind, Meta};
+use crate::rules::{Judge, Need, Rule};
+use crate::verdict::{Class, Evidence, Reference};
+use crate::view::View;
+
+/// How long a new Service may be without pods.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+
+/// How alike two values must be written to be meant for one another, of 1.
+const ALIKE: f64 = 0.85;
+
+pub(super) const RULE: Rule = Rule {
+    class: Class::ServiceSelectorUnmatched,
+    needs: &[Need::List(Kind::Pod)],
+    judges: &[Judge::Service(judge)],
+};
+
+fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let meta = Meta::of(&service.metadata);
+    let spec = service.spec.as_ref();
+    let Some(wanted) = spec.and_then(|spec| spec.selector.as_ref()).filter(|wanted| !wanted.is_empty())
+    else {
+        return;
+    };
+    if services::external_name(service).is_some()
+        || meta.deleting.is_some()
+        || !view.is_listed(Kind::Pod, meta.namespace)
+        || view.in_namespace::<Pod>(meta.namespace).any(|pod| selector::has_all(wanted, &pod.labels))
+    {
+        return;
+    }
+    let mut gone = view.gone_in(meta.namespace);
+    if gone.any(|gone| selector::has_all(wanted, &gone.pod.labels))
+        && view.changed(Kind::Service, meta.namespace, meta.name).is_none()
+    {
+        return;
+    }
+    let candidates = candidates(meta.namespace, view);
+    if candidates.iter().any(|(_, labels)| selector::has_all(wanted, labels)) {
+        return;
+    }
+    let since = view.changed(Kind::Service, meta.namespace, meta.name).or(meta.created);
+    let since = since.unwrap_or(view.now());
+    if meta.created.is_some_and(|created| !view.ripe(created, PATIENCE)) {
+        return;
+    }
+    let nearest = candidates
+        .iter()
+        .filter_map(|(reference, labels)| {
+            Some((nearness(meta.name, wanted, reference, labels)?, reference, labels))
+        })
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
+    let Some((_, nearest, labels)) = nearest else {
+        return;
+    };
+    let difference: BTreeMap<&String, _> = wanted
+        .iter()
+        .filter(|(key, value)| labels.get(*key) != Some(value))
+        .map(|(key, value)| (key, json!({ "selector": value, "labels": labels.get(key) })))
+        .collect();
+    let reference = services::reference(service);
+    let differs: Vec<String> = wanted
+        .iter()
+        .filter(|(key, value)| labels.get(*key) != Some(value))
+        .map(|(key, value)| match labels.get(key) {
+            Some(other) => format!("{key} is {value} there and {other} here"),
+            None => format!("{key} is not set here"),
+        })
+        .collect();
+    let summary = format!(
+        "{reference} selects no pod: it asks for {}, and {nearest} comes nearest ({})",
+        selector::text_of_labels(wanted),
+        differs.join(", "),
+    );
+    let command = if wanted.keys().all(|key| labels.contains_key(key)) {
+        let right: BTreeMap<_, _> = wanted.keys().map(|key| (key, labels.get(key))).collect();
+        let patch = json!({ "spec": { "selector": right } });
+        format!("kubectl patch {} --type=merge -p='{patch}'", reference.kubectl())
+    } else {
+        format!("kubectl edit {}", reference.kubectl())
+    };
+    let finding = Finding::new(
+        Class::ServiceSelectorUnmatched,
+        reference.clone(),
+        reference.clone().field("spec.selector"),
+        since,
+        summary,
+    )
+    .detail_object("nearest", nearest)
+    .detail("difference", json!(difference))
+    .evidence([
+        Evidence {
+            object: reference.clone(),
+            field: "spec.selector".to_owned(),
+            quote: selector::text_of_labels(wanted),
+            at: None,
+        },
+        Evidence {
+            object: nearest.clone(),
+            field: if nearest.kind == "Pod" { "metadata.labels" } else { "spec.template.metadata.labels" }.to_owned(),
+            quote: selector::text_of_labels(labels),
+            at: None,
+        },
+    ])
+    .remedy("Select what the pods are labelled with", command);
+    findings.push(finding);
+}
+
+/// The workloads of a namespace with their pods' labels, and its bare pods.
+fn candidates(namespace: &str, view: &View<'_>) -> Vec<(Reference, Labels)> {
+    let labels = |template: &PodTemplateSpec| {
+        let metadata = template.metadata.as_ref();
+        metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
+    };
+    let mut all = Vec::new();
+    for one in view.in_namespace::<Deployment>(namespace) {
+        let name = Meta::of(&one.metadata).name;
+        all.push((Reference::namespaced("Deployment", namespace, name), labels(&one.spec.template)));
+    }
+    for one in view.in_namespace::<StatefulSet>(namespace) {
+        let name = Meta::of(&one.metadata).name;
+        all.push((Reference::namespaced("StatefulSet", namespace, name), labels(&one.spec.template)));
+    }
+    for one in view.in_namespace::<DaemonSet>(namespace) {
+        let name = Meta::of(&one.metadata).name;
+        all.push((Reference::namespaced("DaemonSet", namespace, name), labels(&one.spec.template)));
+    }
+    let bare = view.in_namespace::<Pod>(namespace).filter(|pod| {
+        pod.controller.is_none() && !pod.is_finished() && pod.deleting.is_none()
+    });
+    all.extend(bare.map(|pod| (pod.reference(), (*pod.labels).clone())));
+    all
+}
+
+/// How near a workload's labels come to a selector; none where they do not.
+fn nearness(service: &str, wanted: &Labels, of: &Reference, labels: &Labels) -> Option<f64> {
+    // What no template sets, a program sets itself.
+    let is_set = |key: &String| labels.contains_key(key);
+    let same = wanted.iter().filter(|(key, value)| labels.get(*key) == Some(value)).count();
+    let alike = |key: &String, value: &String| {
+        labels.get(key).map_or(0.0, |other| strsim::jaro_winkler(value, other))
+    };
+    let different = wanted.iter().filter(|(key, value)| labels.get(*key) != Some(value));
+    let likeness = different.clone().map(|(key, value)| alike(key, value));
+    let is_named = of.name == service;
+    let all_set = different.clone().all(|(key, _)| is_set(key));
+    // A key that is written wrong, with the right value.
+    let renamed = different.clone().all(|(_, value)| labels.values().any(|other| other == value));
+    let least = likeness.fold(1.0, f64::min);
+    let shares = same as f64 / wanted.len() as f64;
+    if is_named && (all_set || renamed) {
+        return Some(3.0 + shares);
+    }
+    if all_set && least >= ALIKE || renamed {
+        return Some(2.0 + shares + least / 10.0);
+    }
+    (all_set && same > 0 && different.count() == 1 && shares > 0.5).then_some(shares)
+}

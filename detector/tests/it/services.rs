@@ -1,0 +1,314 @@
+//! Services, what is behind them, and programs that cannot reach it.
+
+use crashbook_detector::facts::Run;
+
+use crate::support::State;
+
+/// A pod of the Deployment `web` that ends again and again, with what its container has besides.
+fn client(container: &str, spec: &str) -> String {
+    format!(
+        "
+- apiVersion: apps/v1
+  kind: ReplicaSet
+  metadata: {{name: web-1, namespace: shop, uid: rs, ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}}]}}
+  spec: {{selector: {{}}}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {{name: web, namespace: shop, uid: u, labels: {{app: web}}, ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: rs, controller: true}}]}}
+  spec:
+    nodeName: n1
+    containers:
+    - {{name: app, {container}}}
+    {spec}
+  status:
+    phase: Running
+    podIP: 10.244.1.9
+    conditions: [{{type: Ready, status: 'False'}}]
+    containerStatuses:
+    - name: app
+      image: ''
+      imageID: ''
+      ready: false
+      restartCount: 3
+      state: {{waiting: {{reason: CrashLoopBackOff}}}}
+      lastState: {{terminated: {{exitCode: 1, reason: Error, startedAt: '2026-11-24T11:59:20Z', finishedAt: '2026-11-24T11:59:21Z'}}}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {{name: dns-1, namespace: kube-system, uid: k, labels: {{k8s-app: kube-dns}}}}
+  spec: {{containers: [{{name: coredns}}]}}
+  status: {{phase: Running, podIP: 10.244.0.2, conditions: [{{type: Ready, status: 'True', lastTransitionTime: '2026-11-24T09:00:00Z'}}]}}
+- apiVersion: v1
+  kind: Service
+  metadata: {{name: kube-dns, namespace: kube-system}}
+  spec: {{clusterIP: 10.96.0.10, selector: {{k8s-app: kube-dns}}, ports: [{{port: 53, protocol: UDP}}]}}
+"
+    )
+}
+
+/// The database: its Service, its pod, whether that is ready, and its container's ports.
+fn db(selector: &str, port: &str, ready: &str, ports: &str) -> String {
+    format!(
+        "
+- apiVersion: v1
+  kind: Service
+  metadata: {{name: db, namespace: shop, creationTimestamp: '2026-11-24T09:00:00Z'}}
+  spec: {{clusterIP: 10.96.0.7, selector: {{app: {selector}}}, ports: [{port}]}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {{name: db-0, namespace: shop, uid: db, labels: {{app: db}}}}
+  spec:
+    nodeName: n1
+    containers: [{{name: db, ports: [{ports}]}}]
+  status:
+    phase: Running
+    podIP: 10.244.2.2
+    conditions: [{{type: Ready, status: '{ready}', lastTransitionTime: '2026-11-24T09:00:00Z'}}]
+"
+    )
+}
+
+const PORT: &str = "{port: 5432}";
+
+const UNREACHABLE: &str = "certain dependency-unreachable Deployment shop/web <- Service shop/db";
+
+/// Asserts what is said, without details.
+#[track_caller]
+fn check(state: State, expected: &[&str]) {
+    let said: Vec<String> = state
+        .verdicts()
+        .iter()
+        .map(|verdict| {
+            let field = verdict.culprit.field.as_deref();
+            let field = field.map(|field| format!(" {field}")).unwrap_or_default();
+            format!(
+                "{} {} {} <- {}{field}",
+                verdict.confidence, verdict.class, verdict.subject, verdict.culprit.object
+            )
+        })
+        .collect();
+    assert_eq!(said, expected);
+}
+
+fn failing(container: &str, words: &str) -> State {
+    State::of(&client(container, "")).log(Run::Current, words)
+}
+
+#[test]
+fn a_dependency_without_a_ready_pod() {
+    let down = db("db", PORT, "False", "{containerPort: 5432}");
+    for words in [
+        "dial tcp 10.96.0.7:5432: connect: connection refused",
+        "psql: error: connection to server at \"db\" (10.96.0.7), port 5432 failed: Connection timed out",
+        "ERROR cannot connect to postgres://shop@db:5432/shop",
+    ] {
+        check(failing("", words).and(&down), &[UNREACHABLE]);
+    }
+    // Its words name nothing: what it was given does.
+    let env = "env: [{name: DB_HOST, value: db}, {name: DB_PORT, value: '5432'}]";
+    let words = "java.net.ConnectException: Connection refused";
+    let likely = UNREACHABLE.replace("certain", "likely");
+    check(failing(env, words).and(&down), &[&likely]);
+}
+
+#[test]
+fn a_dependency_that_is_ready_is_not_blamed() {
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    let crash = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
+    let words = "dial tcp 10.96.0.7:5432: i/o timeout";
+    check(failing("", words).and(&up), &[crash]);
+    // It became ready after the run had ended: the next run will tell.
+    let since = up.replacen("09:00:00", "09:30:00", 1).replace(
+        "lastTransitionTime: '2026-11-24T09:00:00Z'",
+        "lastTransitionTime: '2026-11-24T11:59:40Z'",
+    );
+    check(failing("", words).and(&since), &[]);
+}
+
+#[test]
+fn an_address_that_leads_nowhere() {
+    let env = "env: [{name: DB_URL, value: 'postgres://dbb:5432/shop'}]";
+    let wrong = "certain dependency-unreachable Deployment shop/web <- Deployment shop/web spec.template.spec.containers[0].env[0].value";
+    let words = "dial tcp: lookup dbb on 10.96.0.10:53: no such host";
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    check(failing(env, words).and(&up), &[wrong]);
+    // The Service is there, and has no such port.
+    let env = "env: [{name: DB_URL, value: 'postgres://db:5433/shop'}]";
+    let words = "could not connect to postgres://db:5433/shop: connection timed out";
+    check(failing(env, words).and(&up), &[wrong]);
+    let outside = "env: [{name: API, value: 'https://api.example.com/v1'}]";
+    let words = "dial tcp: lookup api.example.com on 10.96.0.10:53: no such host";
+    check(
+        failing(outside, words),
+        &[&wrong.replace("certain", "likely")],
+    );
+}
+
+#[test]
+fn once_is_no_trouble() {
+    let once = client("", "")
+        .replace("restartCount: 3", "restartCount: 1")
+        .replace(
+            "state: {waiting: {reason: CrashLoopBackOff}}",
+            "state: {running: {startedAt: '2026-11-24T11:59:59Z'}}",
+        );
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let state = State::of(&once).and(&db("db", PORT, "False", ""));
+    check(state.log(Run::Previous, words), &[]);
+}
+
+#[test]
+fn the_service_is_to_blame() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let selector =
+        "certain service-selector-unmatched Service shop/db <- Service shop/db spec.selector";
+    let of_other = db("dbb", PORT, "True", "{containerPort: 5432}");
+    check(failing("", words).and(&of_other), &[selector]);
+    check(State::of(&of_other), &[selector]);
+    let named = db(
+        "db",
+        "{port: 5432, targetPort: sql}",
+        "True",
+        "{name: pg, containerPort: 5432}",
+    );
+    let mismatch =
+        "certain service-port-mismatch Service shop/db <- Service shop/db spec.ports[0].targetPort";
+    check(failing("", words).and(&named), &[mismatch]);
+    let number = db(
+        "db",
+        "{port: 5432, targetPort: 5433}",
+        "True",
+        "{containerPort: 5432}",
+    );
+    check(
+        State::of(&number),
+        &[&mismatch.replace("certain", "likely")],
+    );
+    let protocol = db(
+        "db",
+        "{port: 5432, protocol: UDP, targetPort: pg}",
+        "True",
+        "{name: pg, containerPort: 5432}",
+    );
+    check(
+        State::of(&protocol),
+        &[
+            "certain service-port-mismatch Service shop/db <- Service shop/db spec.ports[0].protocol",
+        ],
+    );
+}
+
+#[test]
+fn services_that_are_right() {
+    for service in [
+        db("db", PORT, "True", "{containerPort: 5432}"),
+        db("db", PORT, "True", ""),
+        db("db", PORT, "False", "{containerPort: 5432}"),
+        db(
+            "db",
+            "{port: 80, targetPort: pg}",
+            "True",
+            "{name: pg, containerPort: 5432}",
+        ),
+        // Nothing comes near it.
+        db("search", PORT, "True", "{containerPort: 5432}").replace(
+            "name: db, namespace: shop, c",
+            "name: search, namespace: shop, c",
+        ),
+        // It is young.
+        db("dbb", PORT, "True", "").replace(
+            "creationTimestamp: '2026-11-24T09:00:00Z'",
+            "creationTimestamp: '2026-11-24T11:59:55Z'",
+        ),
+        // What listens there is told by an argument.
+        db("db", "{port: 9090}", "True", "{containerPort: 5432}").replace(
+            "{name: db, ports",
+            "{name: db, args: ['--metrics=:9090'], ports",
+        ),
+    ] {
+        check(State::of(&service), &[]);
+    }
+    // The leader's label is set by the program.
+    let leader = db("db", PORT, "True", "{containerPort: 5432}")
+        .replace("selector: {app: db}", "selector: {app: db, role: replica}");
+    check(State::of(&leader), &[]);
+}
+
+const SILENT: &str =
+    "dial tcp: lookup db on 10.96.0.10:53: read udp 10.244.1.9:4->10.96.0.10:53: i/o timeout";
+
+#[test]
+fn the_name_service_is_down() {
+    let coredns = "
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: coredns, namespace: kube-system, creationTimestamp: '2026-11-24T09:00:00Z'}
+  spec: {replicas: 2, selector: {}, template: {metadata: {labels: {k8s-app: kube-dns}}}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: dns-1, namespace: kube-system, uid: k, labels: {k8s-app: kube-dns}}
+  spec: {containers: [{name: coredns}]}
+  status: {phase: Running, podIP: 10.244.0.2, conditions: [{type: Ready, status: 'False', lastTransitionTime: '2026-11-24T11:50:00Z'}]}
+";
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    let verdict =
+        "certain dns-unavailable Deployment kube-system/coredns <- Deployment kube-system/coredns";
+    let state = failing("", SILENT).and(&up).and(coredns);
+    check(state.clone(), &[verdict]);
+    assert_eq!(state.verdicts()[0].affected[0].name, "web");
+    let young = coredns.replace("11:50:00", "11:59:55");
+    check(State::of(&up).and(&young), &[]);
+}
+
+#[test]
+fn a_pod_that_asks_elsewhere() {
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    let words = "dial tcp: lookup db on 1.1.1.1:53: no such host";
+    let elsewhere = "certain dns-unavailable Deployment shop/web <- Deployment shop/web ";
+    let state = State::of(&client("", "dnsPolicy: Default"))
+        .log(Run::Current, words)
+        .and(&up);
+    check(
+        state,
+        &[&format!("{elsewhere}spec.template.spec.dnsPolicy")],
+    );
+    let own = "dnsPolicy: None\n    dnsConfig: {nameservers: [1.1.1.1]}";
+    let state = State::of(&client("", own))
+        .log(Run::Current, words)
+        .and(&up);
+    check(
+        state,
+        &[&format!(
+            "{elsewhere}spec.template.spec.dnsConfig.nameservers"
+        )],
+    );
+}
+
+#[test]
+fn a_server_that_refuses_the_work() {
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    let words = "connecting to db:5432\nFATAL:  sorry, too many clients already";
+    check(
+        failing("", words).and(&up),
+        &["certain dependency-refusing Deployment shop/web <- Pod shop/db-0"],
+    );
+}
+
+#[test]
+fn what_is_behind_the_dependency_explains_it() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let waiting = db("db", PORT, "False", "{containerPort: 5432}").replace(
+        "phase: Running\n    podIP: 10.244.2.2",
+        "phase: Pending\n    containerStatuses: [{name: db, image: '', imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: CreateContainerConfigError, message: 'secret \"db\" not found'}}}]",
+    );
+    let waiting = waiting.replace(
+        "{name: db, ports",
+        "{name: db, envFrom: [{secretRef: {name: db}}], ports",
+    );
+    let waiting = waiting.replace("nodeName: n1", "hostname: db-0");
+    let state = failing("", words).and(&waiting);
+    check(
+        state.clone(),
+        &["certain secret-missing Pod shop/db-0 <- Secret shop/db"],
+    );
+    assert_eq!(state.verdicts()[0].affected[0].name, "web");
+}
