@@ -1,0 +1,749 @@
+//! What stands between a checked request and the store: service accounts, priorities, limit
+//! ranges, quotas, Pod Security.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::error::{Refusal, Result};
+use crate::kinds::Kind;
+use crate::quantity::{self, Nanos};
+use crate::value::{
+    at, default, entries, int, is_true, list, list_mut, name, namespace, set, text,
+};
+use crate::world::World;
+
+/// Fills in what the cluster's own objects say of a new one.
+pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Result<()> {
+    match kind {
+        Kind::Pod => {
+            service_account(world, object)?;
+            limits(world, object);
+            priority(world, object)?;
+            tolerations(object);
+            let class = crate::defaults::qos(object);
+            set(object, "/status/qosClass", class);
+        }
+        Kind::PersistentVolumeClaim => {
+            if at(object, "/spec/storageClassName").is_null()
+                && let Some(class) = default_class(world)
+            {
+                set(object, "/spec/storageClassName", class);
+            }
+            set(
+                object,
+                "/metadata/finalizers",
+                json!(["kubernetes.io/pvc-protection"]),
+            );
+        }
+        Kind::PersistentVolume => {
+            set(
+                object,
+                "/metadata/finalizers",
+                json!(["kubernetes.io/pv-protection"]),
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The StorageClass of claims that name none.
+fn default_class(world: &World) -> Option<String> {
+    let path = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+    world
+        .store
+        .list(Kind::StorageClass, None)
+        .filter(|class| text(class, path) == "true")
+        .max_by(|a, b| {
+            text(a, "/metadata/creationTimestamp").cmp(text(b, "/metadata/creationTimestamp"))
+        })
+        .map(|class| name(class).to_owned())
+}
+
+/// Source: `plugin/pkg/admission/serviceaccount/admission.go`.
+fn service_account(world: &mut World, pod: &mut Value) -> Result<()> {
+    if is_mirror(pod) {
+        return Ok(());
+    }
+    default(pod, "/spec/serviceAccountName", "default");
+    let account_name = text(pod, "/spec/serviceAccountName").to_owned();
+    set(pod, "/spec/serviceAccount", account_name.as_str());
+    let home = namespace(pod).to_owned();
+    let Some(account) = world.find(Kind::ServiceAccount, &home, &account_name) else {
+        return Err(Refusal::forbidden(
+            Kind::Pod,
+            name(pod),
+            &format!(
+                "error looking up service account {home}/{account_name}: serviceaccount \
+                 {account_name:?} not found"
+            ),
+        ));
+    };
+    if list(pod, "/spec/imagePullSecrets").is_empty()
+        && let secrets @ [_, ..] = list(&account, "/imagePullSecrets")
+    {
+        set(pod, "/spec/imagePullSecrets", secrets.to_vec());
+    }
+    let mount = match at(pod, "/spec/automountServiceAccountToken") {
+        Value::Null => at(&account, "/automountServiceAccountToken") != &json!(false),
+        said => said != &json!(false),
+    };
+    if !mount {
+        return Ok(());
+    }
+    const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let volume = format!("kube-api-access-{}", world.random.suffix(5));
+    let mut used = false;
+    for group in ["/spec/initContainers", "/spec/containers"] {
+        for container in list_mut(pod, group).into_iter().flatten() {
+            let mounted = list(container, "/volumeMounts")
+                .iter()
+                .any(|mount| text(mount, "/mountPath") == TOKEN);
+            if !mounted {
+                let mut mounts = list(container, "/volumeMounts").to_vec();
+                mounts.push(json!({ "name": volume, "readOnly": true, "mountPath": TOKEN }));
+                set(container, "/volumeMounts", mounts);
+                used = true;
+            }
+        }
+    }
+    if used {
+        let mut volumes = list(pod, "/spec/volumes").to_vec();
+        volumes.push(
+            json!({ "name": volume, "projected": { "defaultMode": 420, "sources": [
+            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
+            { "configMap": { "name": "kube-root-ca.crt",
+                "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+            { "downwardAPI": { "items": [{ "path": "namespace",
+                "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } }] } },
+        ] } }),
+        );
+        set(pod, "/spec/volumes", volumes);
+    }
+    Ok(())
+}
+
+fn is_mirror(pod: &Value) -> bool {
+    !text(pod, "/metadata/annotations/kubernetes.io~1config.mirror").is_empty()
+}
+
+/// Source: `plugin/pkg/admission/priority/admission.go`.
+fn priority(world: &World, pod: &mut Value) -> Result<()> {
+    let named = text(pod, "/spec/priorityClassName").to_owned();
+    let class = if named.is_empty() {
+        world
+            .store
+            .list(Kind::PriorityClass, None)
+            .filter(|class| is_true(class, "/globalDefault"))
+            .min_by_key(|class| int(class, "/value").unwrap_or(0))
+            .cloned()
+    } else {
+        let Some(class) = world.find(Kind::PriorityClass, "", &named) else {
+            let why = format!("no PriorityClass with name {named} was found");
+            return Err(Refusal::forbidden(Kind::Pod, name(pod), &why));
+        };
+        Some(class)
+    };
+    match class {
+        Some(class) => {
+            set(pod, "/spec/priorityClassName", name(&class));
+            set(pod, "/spec/priority", int(&class, "/value").unwrap_or(0));
+            let policy = text(&class, "/preemptionPolicy");
+            let policy = if policy.is_empty() {
+                "PreemptLowerPriority"
+            } else {
+                policy
+            };
+            default(pod, "/spec/preemptionPolicy", policy);
+        }
+        None => {
+            set(pod, "/spec/priority", 0);
+            default(pod, "/spec/preemptionPolicy", "PreemptLowerPriority");
+        }
+    }
+    Ok(())
+}
+
+/// Source: `plugin/pkg/admission/defaulttolerationseconds/admission.go`.
+fn tolerations(pod: &mut Value) {
+    let mut all = list(pod, "/spec/tolerations").to_vec();
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        let there = all.iter().any(|toleration| {
+            let wanted = text(toleration, "/key");
+            let effect = text(toleration, "/effect");
+            (wanted == key || wanted.is_empty()) && (effect == "NoExecute" || effect.is_empty())
+        });
+        if !there {
+            all.push(
+                json!({ "key": key, "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": 300 }),
+            );
+        }
+    }
+    let memory = "node.kubernetes.io/memory-pressure";
+    let class = text(pod, "/status/qosClass");
+    if class != "BestEffort"
+        && !all
+            .iter()
+            .any(|toleration| text(toleration, "/key") == memory)
+    {
+        // Source: `plugin/pkg/admission/podtolerationrestriction`: not enabled by default, so a
+        // pod with requests does not tolerate memory pressure by itself.
+    }
+    set(pod, "/spec/tolerations", all);
+}
+
+/// Fills in a container's requests and limits from the namespace's limit ranges.
+fn limits(world: &World, pod: &mut Value) {
+    let home = namespace(pod).to_owned();
+    for range in world.store.list(Kind::LimitRange, Some(&home)) {
+        for limit in list(range, "/spec/limits") {
+            if text(limit, "/type") != "Container" {
+                continue;
+            }
+            for group in ["/spec/initContainers", "/spec/containers"] {
+                for container in list_mut(pod, group).into_iter().flatten() {
+                    let given: Vec<String> = entries(container, "/resources/limits")
+                        .map(|(resource, _)| resource.clone())
+                        .collect();
+                    for (from, to) in [("default", "limits"), ("defaultRequest", "requests")] {
+                        for (resource, amount) in entries(limit, &format!("/{from}")) {
+                            if to == "requests" && given.contains(resource) {
+                                continue;
+                            }
+                            let path = format!("/resources/{to}/{}", resource.replace('/', "~1"));
+                            default(container, &path, amount.clone());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Refuses what the cluster's own objects forbid.
+pub(crate) fn check(world: &mut World, kind: Kind, object: &Value) -> Result<()> {
+    if kind == Kind::Pod {
+        limit_ranges(world, object)?;
+        pod_security(world, object)?;
+    }
+    webhooks(world, kind, object)?;
+    quotas(world, kind, object)
+}
+
+/// Source: `plugin/pkg/admission/limitranger/admission.go`.
+fn limit_ranges(world: &World, pod: &Value) -> Result<()> {
+    let mut why = Vec::new();
+    for range in world.store.list(Kind::LimitRange, Some(namespace(pod))) {
+        for limit in list(range, "/spec/limits") {
+            let kind = text(limit, "/type");
+            let subjects: Vec<(BTreeMap<String, Nanos>, BTreeMap<String, Nanos>)> = match kind {
+                "Container" => list(pod, "/spec/containers")
+                    .iter()
+                    .chain(list(pod, "/spec/initContainers"))
+                    .map(|container| {
+                        (
+                            amounts(container, "/resources/requests"),
+                            amounts(container, "/resources/limits"),
+                        )
+                    })
+                    .collect(),
+                "Pod" => vec![(
+                    sum(pod, "/resources/requests"),
+                    sum(pod, "/resources/limits"),
+                )],
+                _ => continue,
+            };
+            for (requests, most) in &subjects {
+                for (resource, bound) in amounts(limit, "/min") {
+                    let said = text(limit, &format!("/min/{}", resource.replace('/', "~1")));
+                    match requests.get(&resource) {
+                        None => why.push(format!(
+                            "minimum {resource} usage per {kind} is {said}.  No request is specified"
+                        )),
+                        Some(asked) if *asked < bound => why.push(format!(
+                            "minimum {resource} usage per {kind} is {said}, but request is {}",
+                            quantity::like(said, *asked)
+                        )),
+                        Some(_) => {}
+                    }
+                }
+                for (resource, bound) in amounts(limit, "/max") {
+                    let said = text(limit, &format!("/max/{}", resource.replace('/', "~1")));
+                    match most.get(&resource) {
+                        None => why.push(format!(
+                            "maximum {resource} usage per {kind} is {said}.  No limit is specified"
+                        )),
+                        Some(asked) if *asked > bound => why.push(format!(
+                            "maximum {resource} usage per {kind} is {said}, but limit is {}",
+                            quantity::like(said, *asked)
+                        )),
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    match why.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Refusal::forbidden(Kind::Pod, name(pod), one)),
+        many => {
+            let text = format!("[{}]", many.join(", "));
+            Err(Refusal::forbidden(Kind::Pod, name(pod), &text))
+        }
+    }
+}
+
+/// The amounts of one map of resources.
+pub(crate) fn amounts(object: &Value, path: &str) -> BTreeMap<String, Nanos> {
+    entries(object, path)
+        .filter_map(|(resource, amount)| Some((resource.clone(), quantity::of(amount)?)))
+        .collect()
+}
+
+/// What a pod's containers ask for together: the most that runs at one time, and the overhead.
+///
+/// Source: `staging/src/k8s.io/component-helpers/resource/helpers.go`.
+pub(crate) fn sum(pod: &Value, path: &str) -> BTreeMap<String, Nanos> {
+    let mut total: BTreeMap<String, Nanos> = BTreeMap::new();
+    for container in list(pod, "/spec/containers") {
+        for (resource, amount) in amounts(container, path) {
+            *total.entry(resource).or_default() += amount;
+        }
+    }
+    let mut sidecars: BTreeMap<String, Nanos> = BTreeMap::new();
+    let mut peak: BTreeMap<String, Nanos> = BTreeMap::new();
+    for container in list(pod, "/spec/initContainers") {
+        let asked = amounts(container, path);
+        if text(container, "/restartPolicy") == "Always" {
+            for (resource, amount) in asked {
+                *total.entry(resource.clone()).or_default() += amount;
+                *sidecars.entry(resource.clone()).or_default() += amount;
+                let now = sidecars.get(&resource).copied().unwrap_or(0);
+                let most = peak.entry(resource).or_default();
+                *most = (*most).max(now);
+            }
+        } else {
+            for (resource, amount) in asked {
+                let now = amount + sidecars.get(&resource).copied().unwrap_or(0);
+                let most = peak.entry(resource).or_default();
+                *most = (*most).max(now);
+            }
+        }
+    }
+    for (resource, amount) in peak {
+        let all = total.entry(resource).or_default();
+        *all = (*all).max(amount);
+    }
+    for (resource, amount) in amounts(pod, "/spec/overhead") {
+        *total.entry(resource).or_default() += amount;
+    }
+    total
+}
+
+/// What one object uses of what quotas count.
+pub(crate) fn usage(kind: Kind, object: &Value) -> BTreeMap<String, Nanos> {
+    let mut used = BTreeMap::new();
+    used.insert(format!("count/{}", kind.resource()), quantity::whole(1));
+    let facts = kind.facts();
+    if matches!(
+        kind,
+        Kind::Service
+            | Kind::ConfigMap
+            | Kind::Secret
+            | Kind::PersistentVolumeClaim
+            | Kind::ReplicationController
+            | Kind::ResourceQuota
+    ) {
+        used.insert(facts.plural.to_owned(), quantity::whole(1));
+    }
+    match kind {
+        Kind::Pod => {
+            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
+                return BTreeMap::from([(format!("count/{}", facts.plural), quantity::whole(1))]);
+            }
+            used.insert("pods".to_owned(), quantity::whole(1));
+            for (resource, amount) in sum(object, "/resources/requests") {
+                if matches!(resource.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+                    used.insert(resource.clone(), amount);
+                }
+                used.insert(format!("requests.{resource}"), amount);
+            }
+            for (resource, amount) in sum(object, "/resources/limits") {
+                used.insert(format!("limits.{resource}"), amount);
+            }
+        }
+        Kind::PersistentVolumeClaim => {
+            if let Some(amount) = quantity::of(at(object, "/spec/resources/requests/storage")) {
+                used.insert("requests.storage".to_owned(), amount);
+            }
+        }
+        Kind::Service => {
+            let kind = text(object, "/spec/type");
+            for (counted, name) in [
+                ("NodePort", "services.nodeports"),
+                ("LoadBalancer", "services.loadbalancers"),
+            ] {
+                if kind == counted {
+                    used.insert(name.to_owned(), quantity::whole(1));
+                }
+            }
+        }
+        _ => {}
+    }
+    used
+}
+
+/// What a namespace uses of what a quota bounds.
+pub(crate) fn used(world: &World, quota: &Value) -> BTreeMap<String, Nanos> {
+    let mut total: BTreeMap<String, Nanos> = amounts(quota, "/spec/hard")
+        .into_keys()
+        .map(|resource| (resource, 0))
+        .collect();
+    for kind in Kind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| kind.facts().namespaced)
+    {
+        if kind == Kind::Event || kind == Kind::Lease {
+            continue;
+        }
+        for object in world.store.list(kind, Some(namespace(quota))) {
+            if !scoped(quota, kind, object) {
+                continue;
+            }
+            for (resource, amount) in usage(kind, object) {
+                if let Some(all) = total.get_mut(&resource) {
+                    *all += amount;
+                }
+            }
+        }
+    }
+    total
+}
+
+/// Whether a quota's scopes let it count an object.
+fn scoped(quota: &Value, kind: Kind, object: &Value) -> bool {
+    let best_effort = text(object, "/status/qosClass") == "BestEffort";
+    let terminating = int(object, "/spec/activeDeadlineSeconds").is_some();
+    let class = text(object, "/spec/priorityClassName");
+    let plain = list(quota, "/spec/scopes").iter().filter_map(Value::as_str);
+    let simple = plain.map(|scope| match scope {
+        "BestEffort" => best_effort,
+        "NotBestEffort" => !best_effort,
+        "Terminating" => terminating,
+        "NotTerminating" => !terminating,
+        _ => true,
+    });
+    let selected = list(quota, "/spec/scopeSelector/matchExpressions")
+        .iter()
+        .map(|term| {
+            let listed = list(term, "/values").iter().any(|value| value == class);
+            match (text(term, "/scopeName"), text(term, "/operator")) {
+                ("PriorityClass", "In") => listed,
+                ("PriorityClass", "NotIn") => !listed,
+                ("PriorityClass", "Exists") => !class.is_empty(),
+                ("PriorityClass", "DoesNotExist") => class.is_empty(),
+                ("BestEffort", _) => best_effort,
+                ("NotBestEffort", _) => !best_effort,
+                _ => true,
+            }
+        });
+    let mut all = simple.chain(selected).peekable();
+    all.peek().is_none() || kind == Kind::Pod && all.all(|fits| fits)
+}
+
+/// Source: `staging/src/k8s.io/apiserver/pkg/admission/plugin/resourcequota/controller.go`.
+fn quotas(world: &mut World, kind: Kind, object: &Value) -> Result<()> {
+    if !kind.facts().namespaced || matches!(kind, Kind::Event | Kind::Lease) {
+        return Ok(());
+    }
+    let asked = usage(kind, object);
+    let quotas: Vec<_> = world
+        .store
+        .list(Kind::ResourceQuota, Some(namespace(object)))
+        .cloned()
+        .collect();
+    for quota in quotas {
+        if !scoped(&quota, kind, object) {
+            continue;
+        }
+        let hard = amounts(&quota, "/spec/hard");
+        if kind == Kind::Pod {
+            let mut missing = Vec::new();
+            for resource in hard.keys() {
+                let (of, plain) = match resource.split_once('.') {
+                    Some(("requests", plain)) if plain != "storage" => ("requests", plain),
+                    Some(("limits", plain)) => ("limits", plain),
+                    None if matches!(resource.as_str(), "cpu" | "memory" | "ephemeral-storage") => {
+                        ("requests", resource.as_str())
+                    }
+                    _ => continue,
+                };
+                let lacking: Vec<&str> = list(object, "/spec/containers")
+                    .iter()
+                    .chain(list(object, "/spec/initContainers"))
+                    .filter(|container| {
+                        at(container, &format!("/resources/{of}/{plain}")).is_null()
+                    })
+                    .map(|container| text(container, "/name"))
+                    .collect();
+                if !lacking.is_empty() {
+                    missing.push(format!("{resource} for: {}", lacking.join(",")));
+                }
+            }
+            if !missing.is_empty() {
+                let why = format!(
+                    "failed quota: {}: must specify {}",
+                    name(&quota),
+                    missing.join("; ")
+                );
+                return Err(Refusal::forbidden(kind, name(object), &why));
+            }
+        }
+        let present = used(world, &quota);
+        let mut over = Vec::new();
+        for (resource, bound) in &hard {
+            let more = asked.get(resource).copied().unwrap_or(0);
+            let now = present.get(resource).copied().unwrap_or(0);
+            if more > 0 && now + more > *bound {
+                over.push(resource.clone());
+            }
+        }
+        if !over.is_empty() {
+            let write = |which: &dyn Fn(&str) -> Nanos| {
+                let each: Vec<String> = over
+                    .iter()
+                    .map(|resource| {
+                        let said = text(
+                            &quota,
+                            &format!("/spec/hard/{}", resource.replace('/', "~1")),
+                        );
+                        let style = if resource.contains("memory") || resource.contains("storage") {
+                            "i"
+                        } else {
+                            said
+                        };
+                        format!("{resource}={}", quantity::like(style, which(resource)))
+                    })
+                    .collect();
+                each.join(",")
+            };
+            let why = format!(
+                "exceeded quota: {}, requested: {}, used: {}, limited: {}",
+                name(&quota),
+                write(&|resource| asked.get(resource).copied().unwrap_or(0)),
+                write(&|resource| present.get(resource).copied().unwrap_or(0)),
+                write(&|resource| hard.get(resource).copied().unwrap_or(0)),
+            );
+            return Err(Refusal::forbidden(kind, name(object), &why));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses where a webhook that fails closed cannot be called. No program of the cluster serves
+/// webhooks, so one that selects a request is always out of reach; the words say where it broke.
+///
+/// Source: `staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook`.
+fn webhooks(world: &World, kind: Kind, object: &Value) -> Result<()> {
+    let facts = kind.facts();
+    if facts.group == "admissionregistration.k8s.io" {
+        return Ok(());
+    }
+    let home = world.find(Kind::Namespace, "", namespace(object));
+    for of in [
+        Kind::MutatingWebhookConfiguration,
+        Kind::ValidatingWebhookConfiguration,
+    ] {
+        for configuration in world.store.list(of, None) {
+            for webhook in list(configuration, "/webhooks") {
+                let rules = list(webhook, "/rules").iter().any(|rule| {
+                    let says = |field: &str, wanted: &str| {
+                        list(rule, field)
+                            .iter()
+                            .any(|one| one == wanted || one == "*")
+                    };
+                    says("/operations", "CREATE")
+                        && says("/apiGroups", facts.group)
+                        && says("/apiVersions", facts.version)
+                        && says("/resources", facts.plural)
+                });
+                let selects = |path: &str, object: &Value| {
+                    crate::selector::Labels::of(at(webhook, path))
+                        .is_none_or(|labels| labels.select(object))
+                };
+                let here = match &home {
+                    Some(home) => selects("/namespaceSelector", home),
+                    None => true,
+                };
+                if !rules
+                    || !here
+                    || !selects("/objectSelector", object)
+                    || text(webhook, "/failurePolicy") == "Ignore"
+                {
+                    continue;
+                }
+                let called = text(webhook, "/name");
+                let seconds = int(webhook, "/timeoutSeconds").unwrap_or(10);
+                let why = match at(webhook, "/clientConfig/service") {
+                    Value::Null => {
+                        let url = text(webhook, "/clientConfig/url");
+                        format!("Post \"{url}?timeout={seconds}s\": context deadline exceeded")
+                    }
+                    service => {
+                        let (at_home, service_name) =
+                            (text(service, "/namespace"), text(service, "/name"));
+                        let url = format!(
+                            "https://{service_name}.{at_home}.svc:{}{}?timeout={seconds}s",
+                            int(service, "/port").unwrap_or(443),
+                            text(service, "/path")
+                        );
+                        if world.find(Kind::Service, at_home, service_name).is_none() {
+                            format!("Post {url:?}: service {service_name:?} not found")
+                        } else if !world.network.has_endpoints(world, at_home, service_name) {
+                            format!(
+                                "Post {url:?}: no endpoints available for service {service_name:?}"
+                            )
+                        } else {
+                            format!("Post {url:?}: context deadline exceeded")
+                        }
+                    }
+                };
+                return Err(Refusal::internal(format!(
+                    "failed calling webhook {called:?}: failed to call webhook: {why}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Source: `staging/src/k8s.io/pod-security-admission/policy`.
+fn pod_security(world: &World, pod: &Value) -> Result<()> {
+    let Some(home) = world.find(Kind::Namespace, "", namespace(pod)) else {
+        return Ok(());
+    };
+    let level = text(
+        &home,
+        "/metadata/labels/pod-security.kubernetes.io~1enforce",
+    );
+    if !matches!(level, "baseline" | "restricted") {
+        return Ok(());
+    }
+    let violations = violations(pod, level == "restricted");
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let version = match text(
+        &home,
+        "/metadata/labels/pod-security.kubernetes.io~1enforce-version",
+    ) {
+        "" => "latest",
+        version => version,
+    };
+    let why = format!(
+        "violates PodSecurity \"{level}:{version}\": {}",
+        violations.join(", ")
+    );
+    Err(Refusal::forbidden(Kind::Pod, name(pod), &why))
+}
+
+fn violations(pod: &Value, restricted: bool) -> Vec<String> {
+    let spec = at(pod, "/spec");
+    let containers: Vec<&Value> = ["/initContainers", "/containers", "/ephemeralContainers"]
+        .iter()
+        .flat_map(|group| list(spec, group))
+        .collect();
+    let named = |which: &dyn Fn(&Value) -> bool| -> Option<String> {
+        let names: Vec<String> = containers
+            .iter()
+            .filter(|container| which(container))
+            .map(|container| format!("{:?}", text(container, "/name")))
+            .collect();
+        match names.as_slice() {
+            [] => None,
+            [one] => Some(format!("container {one}")),
+            many => Some(format!("containers {}", many.join(", "))),
+        }
+    };
+    let mut found = Vec::new();
+    let hosts: Vec<String> = ["hostNetwork", "hostPID", "hostIPC"]
+        .iter()
+        .filter(|field| is_true(spec, &format!("/{field}")))
+        .map(|field| format!("{field}=true"))
+        .collect();
+    if !hosts.is_empty() {
+        found.push(format!("host namespaces ({})", hosts.join(", ")));
+    }
+    if let Some(who) = named(&|c| is_true(c, "/securityContext/privileged")) {
+        found.push(format!(
+            "privileged ({who} must not set securityContext.privileged=true)"
+        ));
+    }
+    let paths: Vec<String> = list(spec, "/volumes")
+        .iter()
+        .filter(|volume| volume.get("hostPath").is_some())
+        .map(|volume| format!("{:?}", text(volume, "/name")))
+        .collect();
+    match paths.as_slice() {
+        [] => {}
+        [one] => found.push(format!("hostPath volumes (volume {one})")),
+        many => found.push(format!("hostPath volumes (volumes {})", many.join(", "))),
+    }
+    if let Some(who) = named(&|c| {
+        list(c, "/ports")
+            .iter()
+            .any(|port| int(port, "/hostPort").unwrap_or(0) != 0)
+    }) {
+        found.push(format!("hostPort ({who} uses a hostPort)"));
+    }
+    if !restricted {
+        return found;
+    }
+    if let Some(who) =
+        named(&|c| at(c, "/securityContext/allowPrivilegeEscalation") != &json!(false))
+    {
+        found.push(format!(
+            "allowPrivilegeEscalation != false ({who} must set \
+             securityContext.allowPrivilegeEscalation=false)"
+        ));
+    }
+    if let Some(who) = named(&|c| {
+        !list(c, "/securityContext/capabilities/drop")
+            .iter()
+            .any(|drop| drop == "ALL")
+    }) {
+        found.push(format!(
+            "unrestricted capabilities ({who} must set securityContext.capabilities.drop=[\"ALL\"])"
+        ));
+    }
+    let pod_wide = is_true(spec, "/securityContext/runAsNonRoot");
+    if let Some(who) = named(&|c| {
+        let own = at(c, "/securityContext/runAsNonRoot");
+        own == &json!(false) || own.is_null() && !pod_wide
+    }) {
+        found.push(format!(
+            "runAsNonRoot != true (pod or {who} must set securityContext.runAsNonRoot=true)"
+        ));
+    }
+    let profile = |value: &Value| {
+        matches!(
+            text(value, "/securityContext/seccompProfile/type"),
+            "RuntimeDefault" | "Localhost"
+        )
+    };
+    if !profile(spec)
+        && let Some(who) = named(&|c| !profile(c))
+    {
+        found.push(format!(
+            "seccompProfile (pod or {who} must set securityContext.seccompProfile.type to \
+             \"RuntimeDefault\" or \"Localhost\")"
+        ));
+    }
+    found
+}

@@ -1,0 +1,100 @@
+//! The cluster's time of day.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Tells the time of the cluster: an epoch, plus what tokio's clock has run since.
+///
+/// Under a runtime whose clock is paused this time is virtual: it leaps to whatever is awaited
+/// next. Under a running clock it passes as the wall clock's does, or `speed` times as fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    epoch: Timestamp,
+    started: Instant,
+    speed: f64,
+}
+
+impl Clock {
+    /// A clock that shows `epoch` now, and of which `speed` seconds pass in a second of tokio's.
+    ///
+    /// A speed that is not a positive number counts as 1.
+    pub fn new(epoch: Timestamp, speed: f64) -> Self {
+        let speed = if speed.is_finite() && speed > 0.0 {
+            speed
+        } else {
+            1.0
+        };
+        Self {
+            epoch,
+            started: Instant::now(),
+            speed,
+        }
+    }
+
+    /// What time it is in the cluster.
+    pub fn now(&self) -> Timestamp {
+        let passed = self.started.elapsed();
+        let passed = if self.speed == 1.0 {
+            passed
+        } else {
+            passed.mul_f64(self.speed)
+        };
+        after(self.epoch, passed)
+    }
+
+    /// The moment of tokio's clock at which it will be `time` in the cluster.
+    pub fn instant(&self, time: Timestamp) -> Instant {
+        let ahead = Duration::try_from(time.duration_since(self.epoch)).unwrap_or_default();
+        // A far future would overflow tokio's clock: nobody waits longer than a century.
+        let ahead = ahead.min(Duration::from_secs(100 * 365 * 24 * 3600));
+        let ahead = if self.speed == 1.0 {
+            ahead
+        } else {
+            ahead.div_f64(self.speed)
+        };
+        self.started + ahead
+    }
+}
+
+/// The time `later` than `time`; the last that can be told if that is beyond it.
+pub(crate) fn after(time: Timestamp, later: Duration) -> Timestamp {
+    time.checked_add(later).unwrap_or(Timestamp::MAX)
+}
+
+/// How long after `earlier` it is, zero if it is not.
+pub(crate) fn since(time: Timestamp, earlier: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(earlier)).unwrap_or_default()
+}
+
+/// A time as Kubernetes writes it in most fields: to the second.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    let whole = Timestamp::from_second(time.as_second()).unwrap_or(time);
+    whole.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn virtual_time_leaps_to_what_is_awaited() {
+        let clock = Clock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1.0);
+        tokio::time::sleep_until(clock.instant("2026-01-01T05:00:00Z".parse().unwrap())).await;
+        assert_eq!(seconds(clock.now()), "2026-01-01T05:00:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_faster_clock_passes_faster() {
+        let clock = Clock::new("2026-01-01T00:00:00Z".parse().unwrap(), 60.0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(seconds(clock.now()), "2026-01-01T00:01:00Z");
+    }
+
+    #[test]
+    fn times_are_written_to_the_second() {
+        let time: Timestamp = "2026-01-01T00:00:00.0123456Z".parse().unwrap();
+        assert_eq!(seconds(time), "2026-01-01T00:00:00Z");
+    }
+}

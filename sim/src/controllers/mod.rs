@@ -1,0 +1,4 @@
+//! What brings the cluster to what its objects ask for.
+
+pub(crate) mod garbage;
+pub(crate) mod namespaces;

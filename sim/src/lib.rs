@@ -1,0 +1,197 @@
+//! A Kubernetes cluster in the process: so far its API server.
+//!
+//! The cluster is one [`axum::Router`]. A `kube::Client` uses it as its service, without a socket;
+//! bound to loopback it serves kubectl. Time is tokio's: under a paused clock every back-off,
+//! probe and grace period has its real length and costs nothing.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use crashbook_sim::{Cluster, Config};
+//!
+//! let cluster = Cluster::start(Config::default());
+//! let client = kube::Client::new(cluster.router(), "default");
+//! assert_eq!(client.apiserver_version().await?.git_version, "v1.34.4");
+//! # Ok(())
+//! # }
+//! ```
+//!
+
+mod admission;
+mod agenda;
+mod api;
+mod clock;
+mod config;
+mod controllers;
+mod cron;
+mod defaults;
+mod drive;
+mod error;
+mod kinds;
+mod network;
+mod patch;
+mod quantity;
+mod random;
+mod selector;
+mod store;
+mod validation;
+mod value;
+mod world;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use clock::Clock;
+pub use config::Config;
+use world::World;
+
+/// A cluster that runs as long as somebody holds it.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    changed: watch::Receiver<u64>,
+    _driver: Arc<Driver>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    changed: watch::Sender<u64>,
+    clock: Clock,
+    speed: f64,
+}
+
+/// Ends the driver with the last handle of the cluster.
+struct Driver(tokio::task::AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The world, while it is looked at or changed. Whoever waits for changes is told at the end.
+struct Held<'a> {
+    world: MutexGuard<'a, World>,
+    changed: &'a watch::Sender<u64>,
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl std::ops::DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let revision = self.world.progress();
+        self.changed.send_if_modified(|known| {
+            let moved = *known != revision;
+            *known = revision;
+            moved
+        });
+    }
+}
+
+impl Shared {
+    fn world(&self) -> Held<'_> {
+        Held {
+            // A panic of one request leaves whole objects behind: the store has no half states.
+            world: self.world.lock().unwrap_or_else(PoisonError::into_inner),
+            changed: &self.changed,
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts a cluster on the tokio runtime of the caller.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(config: Config) -> Self {
+        let speed = config.speed;
+        let clock = Clock::new(config.epoch, speed);
+        let mut world = World::new(&config, clock);
+        drive::boot(&mut world);
+        let (sender, changed) = watch::channel(0);
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            changed: sender,
+            clock,
+            speed,
+        });
+        let driver = tokio::spawn(drive::drive(Arc::downgrade(&shared), changed.clone()));
+        Self {
+            shared,
+            changed,
+            _driver: Arc::new(Driver(driver.abort_handle())),
+        }
+    }
+
+    /// The cluster's API, for a `kube::Client` or a listener.
+    pub fn router(&self) -> axum::Router {
+        api::router(self.clone())
+    }
+
+    /// The cluster's time of day.
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// Forgets all changes so far: watches that begin before now are refused with 410.
+    pub fn compact(&self) {
+        self.world().store.compact();
+    }
+
+    /// A kubeconfig for a cluster that is served at a URL.
+    pub fn kubeconfig(url: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: crashbook-sim\nclusters:\n- name: \
+             crashbook-sim\n  cluster: {{ server: {url:?} }}\ncontexts:\n- name: crashbook-sim\n  \
+             context: {{ cluster: crashbook-sim, user: crashbook-sim, namespace: default }}\nusers:\n\
+             - name: crashbook-sim\n  user: {{}}\n"
+        )
+    }
+
+    /// Serves the API on a listener until the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When connections can no longer be accepted.
+    pub async fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+        axum::serve(listener, self.router()).await
+    }
+
+    fn world(&self) -> Held<'_> {
+        self.shared.world()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        let mut changed = self.changed.clone();
+        changed.mark_unchanged();
+        changed
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// How long a span of the cluster's time takes on tokio's clock.
+    fn real(&self, span: Duration) -> Duration {
+        if self.shared.speed == 1.0 || !self.shared.speed.is_normal() || self.shared.speed < 0.0 {
+            return span;
+        }
+        span.div_f64(self.shared.speed)
+    }
+}

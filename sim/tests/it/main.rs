@@ -1,0 +1,4 @@
+//! The cluster, seen through the clients that people use.
+
+mod client;
+mod kubectl;
