@@ -30,18 +30,6 @@ pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Resul
             {
                 set(object, "/spec/storageClassName", class);
             }
-            set(
-                object,
-                "/metadata/finalizers",
-                json!(["kubernetes.io/pvc-protection"]),
-            );
-        }
-        Kind::PersistentVolume => {
-            set(
-                object,
-                "/metadata/finalizers",
-                json!(["kubernetes.io/pv-protection"]),
-            );
         }
         _ => {}
     }
@@ -183,16 +171,6 @@ fn tolerations(pod: &mut Value) {
                 "tolerationSeconds": 300 }),
             );
         }
-    }
-    let memory = "node.kubernetes.io/memory-pressure";
-    let class = text(pod, "/status/qosClass");
-    if class != "BestEffort"
-        && !all
-            .iter()
-            .any(|toleration| text(toleration, "/key") == memory)
-    {
-        // Source: `plugin/pkg/admission/podtolerationrestriction`: not enabled by default, so a
-        // pod with requests does not tolerate memory pressure by itself.
     }
     set(pod, "/spec/tolerations", all);
 }

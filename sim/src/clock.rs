@@ -35,27 +35,28 @@ impl Clock {
 
     /// What time it is in the cluster.
     pub fn now(&self) -> Timestamp {
-        let passed = self.started.elapsed();
-        let passed = if self.speed == 1.0 {
-            passed
-        } else {
-            passed.mul_f64(self.speed)
-        };
-        after(self.epoch, passed)
+        after(self.epoch, scaled(self.started.elapsed(), self.speed))
     }
 
     /// The moment of tokio's clock at which it will be `time` in the cluster.
     pub fn instant(&self, time: Timestamp) -> Instant {
         let ahead = Duration::try_from(time.duration_since(self.epoch)).unwrap_or_default();
-        // A far future would overflow tokio's clock: nobody waits longer than a century.
-        let ahead = ahead.min(Duration::from_secs(100 * 365 * 24 * 3600));
-        let ahead = if self.speed == 1.0 {
-            ahead
-        } else {
-            ahead.div_f64(self.speed)
-        };
-        self.started + ahead
+        self.started + self.real(ahead)
     }
+
+    /// How long a span of the cluster's time takes on tokio's clock, at most a century.
+    pub(crate) fn real(&self, span: Duration) -> Duration {
+        // A far future would overflow tokio's clock: nobody waits longer than a century.
+        scaled(span, self.speed.recip()).min(Duration::from_secs(100 * 365 * 24 * 3600))
+    }
+}
+
+/// So many times a span; the longest that can be told if that is beyond it.
+fn scaled(span: Duration, times: f64) -> Duration {
+    if times == 1.0 {
+        return span;
+    }
+    Duration::try_from_secs_f64(span.as_secs_f64() * times).unwrap_or(Duration::MAX)
 }
 
 /// The time `later` than `time`; the last that can be told if that is beyond it.
@@ -90,6 +91,17 @@ mod tests {
         let clock = Clock::new("2026-01-01T00:00:00Z".parse().unwrap(), 60.0);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(seconds(clock.now()), "2026-01-01T00:01:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_span_and_no_speed_overflows() {
+        for speed in [1.0, f64::MAX, f64::MIN_POSITIVE, 0.0, -1.0, f64::NAN] {
+            let clock = Clock::new(Timestamp::UNIX_EPOCH, speed);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(clock.now() > Timestamp::UNIX_EPOCH || speed == f64::MIN_POSITIVE);
+            assert!(clock.instant(Timestamp::MAX) >= clock.started);
+            assert!(clock.real(Duration::MAX) <= Duration::from_secs(100 * 365 * 24 * 3600));
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 /// How many billionths are one.
 const ONE: i128 = 1_000_000_000;
 
+/// The most that an amount can be: larger ones are cut to it, so that sums cannot overflow.
+const MOST: Nanos = ONE * i64::MAX as i128;
+
 /// An amount in billionths.
 pub(crate) type Nanos = i128;
 
@@ -62,7 +65,7 @@ pub(crate) fn parse(text: &str) -> Option<Nanos> {
     let divisor = 10i128.pow(u32::try_from(fraction.len()).ok()?);
     let product = digits.checked_mul(scale)?;
     // What is finer than a billionth is rounded away from zero.
-    let nanos = (product + divisor - 1) / divisor;
+    let nanos = (product.checked_add(divisor - 1)? / divisor).min(MOST);
     Some(if negative { -nanos } else { nanos })
 }
 
@@ -145,6 +148,7 @@ mod tests {
         check(".5", Some(ONE / 2));
         check("1n", Some(1));
         check("0.1n", Some(1));
+        check("99999999999E", Some(MOST));
         for wrong in ["", "Gi", "1Kb", "1.2.3", "one", "1e99", "--1", "1 Gi"] {
             check(wrong, None);
         }

@@ -131,19 +131,15 @@ pub(crate) fn check(kind: Kind, object: &Value, before: Option<&Value>) -> Vec<W
                 }
             }
         }
-        Kind::StorageClass => {
-            if text(object, "/provisioner").is_empty() {
-                wrong.push(Wrong::required("provisioner", ""));
-            }
+        Kind::StorageClass if text(object, "/provisioner").is_empty() => {
+            wrong.push(Wrong::required("provisioner", ""));
         }
         Kind::HorizontalPodAutoscaler => {
-            if int(object, "/spec/maxReplicas").unwrap_or(0) < 1 {
-                wrong.push(Wrong::invalid(
-                    "spec.maxReplicas",
-                    &json!(int(object, "/spec/maxReplicas").unwrap_or(0)),
-                    "must be greater than 0",
-                ));
-            }
+            let most = int(object, "/spec/maxReplicas").unwrap_or(0);
+            let field = "spec.maxReplicas";
+            wrong.extend(
+                (most < 1).then(|| Wrong::invalid(field, &json!(most), "must be greater than 0")),
+            );
         }
         Kind::PriorityClass => {
             if let Some(before) = before

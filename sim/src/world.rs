@@ -92,9 +92,10 @@ impl World {
         if facts.namespaced {
             let said = value::namespace(&object);
             if !said.is_empty() && said != namespace {
-                return Err(Refusal::bad_request(format!(
-                    "the namespace of the provided object does not match the namespace sent on the request"
-                )));
+                return Err(Refusal::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on \
+                     the request",
+                ));
             }
             set(&mut object, "/metadata/namespace", namespace);
             let Some(home) = self.store.get(Kind::Namespace, &Key::new("", namespace)) else {
@@ -325,7 +326,9 @@ impl World {
     }
 
     fn allocate_kept(&mut self, before: &Value, object: &mut Value) {
-        if text(object, "/spec/type") != "ExternalName" && text(object, "/spec/clusterIP") == "" {
+        if text(object, "/spec/type") != "ExternalName"
+            && text(object, "/spec/clusterIP").is_empty()
+        {
             let ip = self.network.next_service_ip(&self.store);
             set(object, "/spec/clusterIP", ip.as_str());
             set(object, "/spec/clusterIPs", json!([ip]));
@@ -492,7 +495,6 @@ impl World {
                 let ready = value::condition_true(&pod, "Ready");
                 if seen < int(budget, "/metadata/generation").unwrap_or(0) {
                     return Err(too_many(
-                        budget,
                         "Cannot evict pod as it would violate the pod's disruption budget.",
                         format!(
                             "The disruption budget {} is still being processed by the server.",
@@ -503,7 +505,6 @@ impl World {
                 }
                 if allowed <= 0 && (ready || !healthy_enough(budget)) {
                     return Err(too_many(
-                        budget,
                         "Cannot evict pod as it would violate the pod's disruption budget.",
                         format!(
                             "The disruption budget {} needs {} healthy pods and has {} currently",
@@ -543,7 +544,7 @@ fn healthy_enough(budget: &Value) -> bool {
             && int(budget, "/status/desiredHealthy").unwrap_or(0) > 0
 }
 
-fn too_many(budget: &Value, message: &str, cause: String, retry: i64) -> Refusal {
+fn too_many(message: &str, cause: String, retry: i64) -> Refusal {
     let mut refusal = Refusal::plain(429, "TooManyRequests", message);
     refusal.details = json!({
         "causes": [{ "reason": "DisruptionBudget", "message": cause }],
@@ -551,7 +552,6 @@ fn too_many(budget: &Value, message: &str, cause: String, retry: i64) -> Refusal
     if retry > 0 {
         set(&mut refusal.details, "/retryAfterSeconds", retry);
     }
-    let _ = budget;
     refusal
 }
 

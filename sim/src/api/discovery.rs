@@ -40,6 +40,10 @@ fn served() -> Vec<(&'static str, &'static str)> {
     groups
 }
 
+fn serves(group: &str, version: &str) -> bool {
+    (group, version) == ("", "v1") || served().contains(&(group, version))
+}
+
 /// A resource that is only made, never kept.
 struct Review {
     plural: &'static str,
@@ -147,7 +151,7 @@ fn subresources(
 
 /// The resources of one version of a group, in the plain form.
 pub(super) fn resources(group: &str, version: &str) -> Result<Response> {
-    if !(group.is_empty() && version == "v1") && !served().contains(&(group, version)) {
+    if !serves(group, version) {
         return Err(Refusal::no_such_path());
     }
     let mut all = Vec::new();
@@ -331,7 +335,7 @@ pub(super) fn openapi_index() -> Value {
 /// kubectl reads of it whether the server checks fields itself (`fieldValidation`), and then
 /// leaves the checking to the server.
 pub(super) fn openapi(group: &str, version: &str) -> Result<Response> {
-    if !(group.is_empty() && version == "v1") && !served().contains(&(group, version)) {
+    if !serves(group, version) {
         return Err(Refusal::no_such_path());
     }
     let mut paths = serde_json::Map::new();

@@ -132,7 +132,6 @@ impl Target {
                     && Kind::served(group, version, plural)
                         .is_some_and(|kind| kind.facts().namespaced) =>
             {
-                let _ = rest;
                 (
                     namespace.as_str(),
                     &segments[segments.len() - rest.len() - 1..],
@@ -649,7 +648,7 @@ fn write(
             let stored = world.update(kind, &key, object, dry_run)?;
             Ok(json_response(200, &scale_of(&stored)))
         }
-        (&Method::PATCH, "" | "status" | "ephemeralcontainers") if !target.name.is_empty() => {
+        (&Method::PATCH, "" | "status") if !target.name.is_empty() => {
             patch_object(cluster, target, query, headers, bytes, form, dry_run)
         }
         (&Method::DELETE, "") => {
@@ -964,9 +963,6 @@ fn patch_object(
     }
     checked(kind, &target.group, query, &mut object)?;
     kept(kind, &target.group, &mut object);
-    if target.subresource == "ephemeralcontainers" {
-        return Err(Refusal::no_such_path());
-    }
     let stored = world.replace(kind, &key, object, status, dry_run)?;
     Ok(json_response(
         200,

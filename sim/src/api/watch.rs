@@ -62,7 +62,7 @@ pub(super) fn watch(
         })?,
     };
     let initial = query.is_true("sendInitialEvents");
-    let now = cluster.instant();
+    let now = Instant::now();
     let mut watching = Watching {
         cluster: cluster.clone(),
         target: Target {
@@ -78,10 +78,10 @@ pub(super) fn watch(
         revision: asked,
         ready: VecDeque::new(),
         changed,
-        end: now + cluster.real(lasts),
+        end: now + cluster.clock().real(lasts),
         bookmark: query
             .is_true("allowWatchBookmarks")
-            .then(|| now + cluster.real(BOOKMARKS)),
+            .then(|| now + cluster.clock().real(BOOKMARKS)),
         over: false,
     };
     if asked == 0 || initial {
@@ -220,7 +220,7 @@ impl Watching {
                         return None;
                     }
                     self.mark(false);
-                    self.bookmark = Some(mark + self.cluster.real(BOOKMARKS));
+                    self.bookmark = Some(mark + self.cluster.clock().real(BOOKMARKS));
                 }
             }
         }

@@ -4,8 +4,15 @@ use std::time::Duration;
 
 use crashbook_sim::{Cluster, Config};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, PersistentVolumeClaim, Pod, ServiceAccount,
+};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, EvictParams, GroupVersionKind, ListParams,
+    Patch, PatchParams, PostParams,
+};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
@@ -177,4 +184,180 @@ async fn a_namespace_takes_what_is_in_it_along() {
         .await
         .unwrap();
     assert!(maps.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_allowed() {
+    let (_cluster, client) = cluster();
+    let asked =
+        json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });
+    let asked: SelfSubjectAccessReview = serde_json::from_value(asked).unwrap();
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+    let told = reviews.create(&PostParams::default(), &asked).await;
+    assert!(told.unwrap().status.unwrap().allowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_and_a_pod_of_no_node_are_gone_when_deleted() {
+    let (_cluster, client) = cluster();
+    let claims: Api<PersistentVolumeClaim> = Api::default_namespaced(client.clone());
+    let claim = json!({ "metadata": { "name": "a" }, "spec": { "accessModes": ["ReadWriteOnce"],
+        "resources": { "requests": { "storage": "1Gi" } } } });
+    let claim = serde_json::from_value(claim).unwrap();
+    let made = claims.create(&PostParams::default(), &claim).await.unwrap();
+    let class = made.spec.and_then(|spec| spec.storage_class_name);
+    assert_eq!(class.as_deref(), Some("standard"));
+    claims.delete("a", &DeleteParams::default()).await.unwrap();
+    assert!(claims.get_opt("a").await.unwrap().is_none());
+
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let pod = json!({ "metadata": { "name": "a" },
+        "spec": { "containers": [{ "name": "a", "image": "a:1" }] } });
+    let pod = serde_json::from_value(pod).unwrap();
+    let made = pods.create(&PostParams::default(), &pod).await.unwrap();
+    let tolerated = made.spec.and_then(|spec| spec.tolerations).unwrap();
+    let keys: Vec<&str> = tolerated
+        .iter()
+        .filter_map(|one| one.key.as_deref())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "node.kubernetes.io/not-ready",
+            "node.kubernetes.io/unreachable"
+        ]
+    );
+    assert_eq!(made.status.unwrap().phase.as_deref(), Some("Pending"));
+    pods.delete("a", &DeleteParams::default()).await.unwrap();
+    assert!(pods.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn admission_refuses_what_the_clusters_objects_forbid() {
+    let bound = |kind: &str, version: &str, spec: Value| {
+        json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "bound" },
+            "spec": spec })
+    };
+    let quota = bound("ResourceQuota", "v1", json!({ "hard": { "pods": "0" } }));
+    let most = json!({ "limits": [{ "type": "Container", "max": { "cpu": "1" } }] });
+    let range = bound("LimitRange", "v1", most);
+    let hook = json!({ "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration", "metadata": { "name": "hook" },
+        "webhooks": [{ "name": "hook.example.com", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": { "service": { "namespace": "shop", "name": "hook" } },
+            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"],
+                "operations": ["CREATE"] }] }] });
+    let resources = |cpu: &str| json!({ "limits": { "cpu": cpu } });
+    let cases = [
+        (None, json!({}), json!({}), None),
+        (
+            Some(quota),
+            json!({}),
+            json!({}),
+            Some("exceeded quota: bound"),
+        ),
+        (
+            Some(range.clone()),
+            json!({}),
+            json!({ "resources": resources("2") }),
+            Some("maximum cpu usage per Container is 1, but limit is 2"),
+        ),
+        (
+            Some(range),
+            json!({}),
+            json!({ "resources": resources("500m") }),
+            None,
+        ),
+        (
+            None,
+            json!({ "priorityClassName": "none" }),
+            json!({}),
+            Some("no PriorityClass with name none was found"),
+        ),
+        (
+            None,
+            json!({ "serviceAccountName": "none" }),
+            json!({}),
+            Some("error looking up service account shop/none"),
+        ),
+        (
+            None,
+            json!({}),
+            json!({ "securityContext": { "privileged": true } }),
+            Some("violates PodSecurity \"baseline:latest\": privileged"),
+        ),
+        (
+            Some(hook),
+            json!({}),
+            json!({}),
+            Some("failed calling webhook \"hook.example.com\""),
+        ),
+    ];
+    for (bound, mut spec, mut container, expected) in cases {
+        let (_cluster, client) = cluster();
+        let spaces: Api<Namespace> = Api::all(client.clone());
+        let level = json!({ "pod-security.kubernetes.io/enforce": "baseline" });
+        let space = json!({ "metadata": { "name": "shop", "labels": level } });
+        let space = serde_json::from_value(space).unwrap();
+        spaces.create(&PostParams::default(), &space).await.unwrap();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "shop");
+        let provided = async {
+            while accounts.get_opt("default").await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let provided = tokio::time::timeout(Duration::from_secs(10), provided).await;
+        provided.unwrap();
+        if let Some(bound) = bound {
+            let bound: DynamicObject = serde_json::from_value(bound).unwrap();
+            let kind = GroupVersionKind::try_from(bound.types.as_ref().unwrap()).unwrap();
+            let resource = ApiResource::from_gvk(&kind);
+            let bounds: Api<DynamicObject> = if kind.group.is_empty() {
+                Api::namespaced_with(client.clone(), "shop", &resource)
+            } else {
+                Api::all_with(client.clone(), &resource)
+            };
+            bounds.create(&PostParams::default(), &bound).await.unwrap();
+        }
+        container["name"] = json!("a");
+        container["image"] = json!("a:1");
+        spec["containers"] = json!([container]);
+        let pod = json!({ "metadata": { "name": "a" }, "spec": spec });
+        let pods: Api<Pod> = Api::namespaced(client, "shop");
+        let pod = serde_json::from_value(pod).unwrap();
+        let told = pods.create(&PostParams::default(), &pod).await;
+        let told = told.err().map(|error| error.to_string());
+        match (&told, expected) {
+            (None, None) => {}
+            (Some(told), Some(expected)) if told.contains(expected) => {}
+            _ => panic!("expected {expected:?}, not {told:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_holds_back_an_eviction() {
+    let (_cluster, client) = cluster();
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod = json!({ "metadata": { "name": "a", "labels": { "app": "a" } },
+        "spec": { "containers": [{ "name": "a", "image": "a:1" }] } });
+    let pod = serde_json::from_value(pod).unwrap();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    let running = Patch::Merge(json!({ "status": { "phase": "Running" } }));
+    let params = PatchParams::default();
+    pods.patch_status("a", &params, &running).await.unwrap();
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(client);
+    let budget = json!({ "metadata": { "name": "b" },
+        "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "a" } } } });
+    let budget = serde_json::from_value(budget).unwrap();
+    budgets
+        .create(&PostParams::default(), &budget)
+        .await
+        .unwrap();
+    let held = pods.evict("a", &EvictParams::default()).await.unwrap_err();
+    assert_eq!(code(held), (429, "TooManyRequests".to_owned()));
+    budgets.delete("b", &DeleteParams::default()).await.unwrap();
+    pods.evict("a", &EvictParams::default()).await.unwrap();
+    assert!(pods.get_opt("a").await.unwrap().is_none());
 }
