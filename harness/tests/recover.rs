@@ -24,7 +24,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -112,6 +112,56 @@ fn nothing_is_left_of_an_up_that_was_killed() {
         assert!(recovered.success(), "killed after {after:?}");
         nothing_is_left(&state);
     }
+}
+
+#[test]
+#[ignore = "makes a kind cluster, and runs every scenario on it eleven times"]
+fn nothing_is_left_of_a_run_that_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(Some(dir.path())).unwrap();
+    assert!(crashbook(&state, &["up"]).status().unwrap().success());
+    let started = Instant::now();
+    assert!(crashbook(&state, &["run"]).status().unwrap().success());
+    let whole = started.elapsed();
+    let before = journals(&state);
+    let mut wrong = Vec::new();
+    for point in 0..POINTS {
+        let after = whole * (2 * point + 1) / (2 * POINTS);
+        kill_after(crashbook(&state, &["run"]).spawn().unwrap(), after);
+        let recovered = crashbook(&state, &["recover"]).status().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let left = runtime.block_on(left(&state));
+        if !recovered.success() || journals(&state) != before || !left.is_empty() {
+            wrong.push((after, recovered.success(), journals(&state), left));
+        }
+    }
+    assert!(crashbook(&state, &["down"]).status().unwrap().success());
+    nothing_is_left(&state);
+    assert!(wrong.is_empty(), "{before:?} {wrong:#?}");
+}
+
+fn journals(state: &State) -> BTreeSet<String> {
+    files(&state.journals()).into_iter().collect()
+}
+
+/// What runs left in the warm cluster; also whether it is not healthy and clean any more.
+async fn left(state: &State) -> Vec<String> {
+    let (options, quiet) = (kind::Options::default(), Progress::silent());
+    let cluster = kind::up(state, &options, &quiet).await.unwrap();
+    let mut left = Vec::new();
+    if cluster.created() {
+        left.push("a cluster that had to be replaced".to_owned());
+    }
+    let of_runs = ListParams::default().labels(RUN_LABEL);
+    let namespaces = Api::<Namespace>::all(cluster.client());
+    for namespace in namespaces.list(&of_runs).await.unwrap() {
+        left.push(format!("namespace {}", namespace.name_any()));
+    }
+    let classes = Api::<PriorityClass>::all(cluster.client());
+    for class in classes.list(&of_runs).await.unwrap() {
+        left.push(format!("PriorityClass {}", class.name_any()));
+    }
+    left
 }
 
 #[test]
