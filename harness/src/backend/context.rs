@@ -264,6 +264,12 @@ fn lacks(
             "no node that can be used has the label {POOL}={pool}"
         ));
     }
+    if needs.node_stats && pools.values().all(|facts| facts.headroom.is_empty()) {
+        return Some(
+            "it needs to know when kubelets evict, which is not read of an existing cluster's"
+                .to_owned(),
+        );
+    }
     let workers = pools.get(GENERAL).map_or(0, |facts| facts.names.len());
     let wanted = needs.workers.max(1) as usize;
     if workers < wanted {
@@ -348,6 +354,10 @@ mod tests {
         check(
             json!({ "needs": { "networkPolicy": true } }),
             Some("--network-policy"),
+        );
+        check(
+            json!({ "needs": { "nodeStats": true } }),
+            Some("when kubelets evict"),
         );
         let stop = json!([{ "node": { "stop": { "pool": "general", "unit": "kubelet" } } }]);
         check(json!({ "inject": stop }), Some("access to nodes"));
