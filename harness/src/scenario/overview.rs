@@ -86,6 +86,18 @@ impl Catalogue {
             .collect()
     }
 
+    /// The recipes of the justfile, one for each scenario.
+    pub fn recipes(&self) -> String {
+        let mut recipes = String::new();
+        for scenario in self.iter() {
+            let (name, title) = (scenario.name(), &scenario.spec.title);
+            recipes += &format!(
+                "\n# {title}.\n[group('scenarios')]\n{name}: (run \"{name}\")\n"
+            );
+        }
+        recipes
+    }
+
     /// The page `docs/scenarios.md`.
     pub fn page(&self) -> String {
         let mut page = INTRODUCTION.to_owned();
