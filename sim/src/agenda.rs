@@ -13,6 +13,8 @@ pub(crate) enum Work {
     Namespace(Key),
     /// What depended on an object that is gone is collected.
     Collect(String),
+    /// Events that are too old are dropped.
+    Events,
 }
 
 /// What is to be done, in the order of time, then of the asking.

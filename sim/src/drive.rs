@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::Shared;
 use crate::agenda::Work;
 use crate::clock::after;
 use crate::controllers::{garbage, namespaces};
@@ -14,6 +13,7 @@ use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
 use crate::world::World;
+use crate::{Config, Shared, nodes};
 
 /// How soon a controller sees what changed.
 const SEEN: Duration = Duration::from_millis(5);
@@ -46,7 +46,7 @@ pub(crate) async fn drive(shared: Weak<Shared>, mut changed: watch::Receiver<u64
 }
 
 /// Puts into a new cluster what every cluster has.
-pub(crate) fn boot(world: &mut World) {
+pub(crate) fn boot(world: &mut World, config: &Config) {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         let namespace = json!({ "metadata": { "name": name } });
         made(world, Kind::Namespace, "", namespace);
@@ -82,9 +82,10 @@ pub(crate) fn boot(world: &mut World) {
         "ports": [{ "name": "https", "port": 6443, "protocol": "TCP" }],
     });
     made(world, Kind::EndpointSlice, "default", slice);
+    nodes::boot(world, &config.nodes);
 }
 
-fn made(world: &mut World, kind: Kind, namespace: &str, object: Value) {
+pub(crate) fn made(world: &mut World, kind: Kind, namespace: &str, object: Value) {
     // What a new cluster gets is fixed and passes the checks; a test holds it to that.
     let _made = world.create(kind, namespace, object, false);
 }
@@ -118,6 +119,9 @@ impl World {
     fn notice(&mut self, change: &Change) {
         let object = change.object.clone();
         let key = Key::of(&object);
+        if change.kind == Kind::Event && change.what != What::Deleted {
+            self.event_written(&object);
+        }
         if change.kind == Kind::Namespace {
             self.soon(Work::Namespace(key.clone()));
         }
@@ -139,6 +143,7 @@ impl World {
         match work {
             Work::Namespace(key) => namespaces::sync(self, &key.name),
             Work::Collect(uid) => garbage::collect(self, &uid),
+            Work::Events => self.drop_old_events(),
         }
     }
 }

@@ -40,8 +40,10 @@ mod cron;
 mod defaults;
 mod drive;
 mod error;
+mod events;
 mod kinds;
 mod network;
+mod nodes;
 mod patch;
 mod quantity;
 mod random;
@@ -56,7 +58,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 pub use clock::Clock;
-pub use config::Config;
+pub use config::{Config, NodeConfig};
 use world::World;
 
 /// A cluster that runs as long as somebody holds it.
@@ -132,7 +134,7 @@ impl Cluster {
     pub fn start(config: Config) -> Self {
         let clock = Clock::new(config.epoch, config.speed);
         let mut world = World::new(&config, clock);
-        drive::boot(&mut world);
+        drive::boot(&mut world, &config);
         let (sender, changed) = watch::channel(0);
         let shared = Arc::new(Shared {
             world: Mutex::new(world),

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use crate::agenda::Agenda;
 use crate::clock::{Clock, after, seconds};
 use crate::error::{Refusal, Result, Wrong};
+use crate::events::Events;
 use crate::kinds::Kind;
 use crate::network::Network;
+use crate::nodes::Machines;
 use crate::random::Random;
 use crate::store::{Key, Store};
 use crate::value::{self, at, deleting, int, list, name, remove, set, text, uid};
@@ -27,6 +29,8 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) agenda: Agenda,
     pub(crate) network: Network,
+    pub(crate) events: Events,
+    pub(crate) machines: Machines,
     /// What each field manager applied last, by the object's uid.
     pub(crate) applied: BTreeMap<(String, String), Value>,
 }
@@ -55,6 +59,8 @@ impl World {
             random,
             agenda: Agenda::default(),
             network: Network::default(),
+            events: Events::default(),
+            machines: Machines::new(),
             applied: BTreeMap::new(),
         }
     }
@@ -101,7 +107,7 @@ impl World {
             let Some(home) = self.store.get(Kind::Namespace, &Key::new("", namespace)) else {
                 return Err(Refusal::not_found(Kind::Namespace, namespace));
             };
-            if deleting(home) && kind != Kind::Event {
+            if deleting(home) {
                 let why = format!(
                     "unable to create new content in namespace {namespace} because it is being terminated"
                 );

@@ -91,9 +91,7 @@ impl Catalogue {
         let mut recipes = String::new();
         for scenario in self.iter() {
             let (name, title) = (scenario.name(), &scenario.spec.title);
-            recipes += &format!(
-                "\n# {title}.\n[group('scenarios')]\n{name}: (run \"{name}\")\n"
-            );
+            recipes += &format!("\n# {title}.\n[group('scenarios')]\n{name}: (run \"{name}\")\n");
         }
         recipes
     }

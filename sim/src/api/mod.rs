@@ -1,6 +1,6 @@
 //! The cluster's API, over HTTP.
 
-mod discovery;
+pub(crate) mod discovery;
 mod table;
 mod watch;
 
