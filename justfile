@@ -26,3 +26,31 @@ run *NAMES:
     cargo run -q -p crashbook -- run {{ NAMES }} --on kind
 
 # What follows is generated from the folder `scenarios`.
+
+# A web server's configuration includes a file that is not there.
+[group('scenarios')]
+bad-include: (run "bad-include")
+
+# A NetworkPolicy forgets the port that a log gateway needs.
+[group('scenarios')]
+blocked-egress: (run "blocked-egress")
+
+# A pod takes its environment from a ConfigMap that does not exist.
+[group('scenarios')]
+missing-configmap: (run "missing-configmap")
+
+# A node runs short of disk space and evicts a pod.
+[group('scenarios')]
+node-pressure-disk: (run "node-pressure-disk")
+
+# A node runs short of memory and evicts a pod.
+[group('scenarios')]
+node-pressure-memory: (run "node-pressure-memory")
+
+# A Deployment asks for more memory than any node has.
+[group('scenarios')]
+oversized-requests: (run "oversized-requests")
+
+# A pod of higher priority takes the room of one that runs.
+[group('scenarios')]
+priority-preemption: (run "priority-preemption")

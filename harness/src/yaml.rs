@@ -91,6 +91,11 @@ impl Positions {
         Self(positions)
     }
 
+    /// Whether there is a value of this pointer.
+    pub fn has(&self, pointer: &str) -> bool {
+        self.0.contains_key(pointer)
+    }
+
     /// Where the value of this pointer stands, or the nearest that holds it.
     pub fn find(&self, pointer: &str) -> Option<Position> {
         let mut pointer = pointer;

@@ -1,4 +1,5 @@
-//! Every scenario on a real kind cluster, as a test `kind::NAME`.
+//! Every scenario on a real kind cluster, as a test `kind::NAME`, a variant as
+//! `kind::NAME::VARIANT`.
 //!
 //! All run at once, as far as their claims allow; where each runs in a process of its own, the
 //! processes share the cluster. It is the warm one of the state folder, `CRASHBOOK_STATE_DIR` or
@@ -45,10 +46,10 @@ fn main() -> ExitCode {
         _ => None,
     };
     let trials: Vec<_> = scenarios
-        .iter()
+        .with_variants()
         .cloned()
         .map(|scenario| {
-            let name = format!("kind::{}", scenario.name());
+            let name = format!("kind::{}", scenario.name().replace('/', "::"));
             let trial = Trial::test(name, move || trial(&scenario));
             match lacking {
                 Some(lacking) => trial.with_kind(lacking).with_ignored_flag(true),

@@ -9,7 +9,7 @@ use crate::scenario::Problems;
 /// Checks scenarios without a cluster.
 #[derive(Debug, Args)]
 pub(super) struct Lint {
-    /// The scenarios; all of them if there is no name
+    /// The scenarios, each with its variants; all of them if there is no name
     names: Vec<String>,
     #[command(flatten)]
     scenarios: Scenarios,
@@ -30,6 +30,9 @@ impl Lint {
         let mut problems = Problems::default();
         for scenario in &chosen {
             problems.take(scenario.lint());
+            for variant in scenario.variants() {
+                problems.take(variant.lint());
+            }
         }
         if !problems.0.is_empty() {
             scenarios::tell(&problems);
@@ -40,12 +43,16 @@ impl Lint {
             _ => format!("{} scenarios are sound\n", chosen.len()),
         });
         if self.names.is_empty() {
-            let missing: Vec<&str> = catalogue.classes_without_scenario();
-            if !missing.is_empty() {
-                print(&format!(
-                    "no scenario expects yet: {}\n",
-                    missing.join(", ")
-                ));
+            for (what, names) in [
+                (
+                    "no scenario expects yet",
+                    catalogue.classes_without_scenario(),
+                ),
+                ("no variant is there yet of", catalogue.without_variant()),
+            ] {
+                if !names.is_empty() {
+                    print(&format!("{what}: {}\n", names.join(", ")));
+                }
             }
         }
         Ok(Exit::Pass)

@@ -6,6 +6,9 @@ use crate::scenario::{Row, Scenario};
 /// Lists the scenarios.
 #[derive(Debug, Args)]
 pub(super) struct List {
+    /// List their variants too
+    #[arg(long)]
+    variants: bool,
     #[command(flatten)]
     scenarios: Scenarios,
 }
@@ -15,7 +18,10 @@ impl List {
         let Some(catalogue) = self.scenarios.load() else {
             return Ok(Exit::Invalid);
         };
-        let rows: Vec<Row> = catalogue.iter().map(Scenario::row).collect();
+        let rows: Vec<Row> = match self.variants {
+            true => catalogue.with_variants().map(Scenario::row).collect(),
+            false => catalogue.iter().map(Scenario::row).collect(),
+        };
         print(&table(&rows));
         Ok(Exit::Pass)
     }

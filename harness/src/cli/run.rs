@@ -16,8 +16,11 @@ use crate::state::State;
 /// Injects failures and proves that the detector names each cause, in time.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The scenarios to run [default: all]
+    /// The scenarios to run, a variant as SCENARIO/VARIANT [default: all but variants]
     names: Vec<String>,
+    /// Run their variants too: the same failures with other names and other workloads
+    #[arg(long)]
+    variants: bool,
     /// Where to run them
     #[arg(long, value_enum, default_value_t = On::Kind)]
     on: On,
@@ -99,13 +102,18 @@ impl Run {
     /// The scenarios that are meant; what is wrong with them, or with their names, is told.
     fn scenarios(&self) -> Result<Vec<Scenario>, Exit> {
         let catalogue = self.scenarios.load().ok_or(Exit::Invalid)?;
-        match catalogue.find(&self.names) {
-            Ok(found) => Ok(found.into_iter().cloned().collect()),
-            Err(unknown) => {
-                complain(&unknown.into());
-                Err(Exit::Usage)
+        let found = catalogue.find(&self.names).map_err(|unknown| {
+            complain(&unknown.into());
+            Exit::Usage
+        })?;
+        let mut chosen = Vec::new();
+        for scenario in found {
+            chosen.push(scenario.clone());
+            if self.variants {
+                chosen.extend(scenario.variants().iter().cloned());
             }
         }
+        Ok(chosen)
     }
 
     /// The backend's name.

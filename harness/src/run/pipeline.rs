@@ -77,7 +77,7 @@ pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell) -> Run {
         return run;
     }
     let target = Some(bench.backend.target());
-    let journal = match Journal::open(&bench.state, &format!("crashbook-{name}"), target) {
+    let journal = match Journal::open(&bench.state, &run_name(name), target) {
         Ok(journal) => journal,
         Err(error) => {
             run.end(Outcome::Error, error.to_string());
@@ -108,6 +108,15 @@ pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell) -> Run {
     }
     course.run.ended = clock::now();
     course.run
+}
+
+/// What a run of a scenario is called, but for its random end: fit for the name of a namespace, and
+/// no longer than [`Journal::open`] allows.
+fn run_name(scenario: &str) -> String {
+    let mut name = format!("crashbook-{}", scenario.replace('/', "-"));
+    name.truncate(50);
+    name.truncate(name.trim_end_matches('-').len());
+    name
 }
 
 /// A run that is under way.

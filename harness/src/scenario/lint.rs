@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crashbook_detector::Class;
 use serde_json::Value;
 
 use super::name::{Labels, ObjectName, is_cluster_scoped};
 use super::problem::{Problem, Problems};
 use super::render::{Rendered, files_named};
+use super::skeleton::is_kebab;
 use super::spec::{Proof, ServiceFault, Spec, Verb};
 use super::{Context, SPEC, Scenario, nearest};
 
@@ -40,7 +42,10 @@ impl Scenario {
         let mut problems = Problems::default();
         self.lint_form(&mut problems);
         self.lint_files(&mut problems);
-        self.lint_readme(&mut problems);
+        match &self.variant_of {
+            None => self.lint_readme(&mut problems),
+            Some(classes) => self.lint_variant(classes, &mut problems),
+        }
         let pools = ["general"]
             .into_iter()
             .chain(self.spec.needs.node.as_deref());
@@ -57,14 +62,7 @@ impl Scenario {
         let mut wrong = |pointer: &str, message: &str| {
             problems.0.push(self.problem(pointer, message));
         };
-        let is_kebab = !spec.name.is_empty()
-            && spec.name.split('-').all(|word| {
-                !word.is_empty()
-                    && word
-                        .chars()
-                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-            });
-        if !is_kebab {
+        if !spec.name.split('/').all(is_kebab) {
             wrong(
                 "/name",
                 "expected a name in kebab-case, such as `missing-configmap`",
@@ -147,7 +145,11 @@ impl Scenario {
                 "programs.yaml".to_owned(),
             ])
             .collect();
-        for file in self.files.keys().filter(|file| !named.contains(*file)) {
+        for (file, source) in &self.files {
+            // What a variant takes over it may leave unused.
+            if named.contains(file) || !source.path.starts_with(&self.folder) {
+                continue;
+            }
             let message = format!("no step of `{SPEC}` names this file");
             problems.0.push(Problem::new(self.path(file), message));
         }
@@ -159,6 +161,30 @@ impl Scenario {
                     problems.0.push(self.missing_file(&pointer, file));
                 }
             }
+        }
+    }
+
+    /// A variant is the same failure: it expects the classes that its scenario does.
+    fn lint_variant(&self, classes: &[Class], problems: &mut Problems) {
+        let set = |classes: &mut dyn Iterator<Item = Class>| {
+            classes.map(|class| class.name()).collect::<BTreeSet<_>>()
+        };
+        let expected = set(&mut classes.iter().copied());
+        if set(&mut self.classes()) != expected {
+            let classes: Vec<_> = expected.into_iter().collect();
+            let message = format!(
+                "a variant expects the classes of its scenario: {}",
+                classes.join(", ")
+            );
+            problems.0.push(self.problem("/expect", message));
+        }
+        let is_different = self
+            .files
+            .iter()
+            .any(|(name, source)| name != SPEC && source.path.starts_with(&self.folder));
+        if !is_different {
+            let message = "expected a file beside it: a variant differs in its manifests";
+            problems.0.push(Problem::new(self.path(SPEC), message));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A scenario is a folder of data: `scenario.yaml` ([`Spec`]), manifests, a README. It is read
 //! wholly into memory; a mistake in it is a [`Problem`] with file, line and caret, and no cluster
-//! is touched. [`Scenario::render`] fills in the templates for one run.
+//! is touched. [`Scenario::render`] fills in the templates for one run. Folders in its folder
+//! `variants` hold the same failure in other shapes ([`Variant`]).
 
 mod context;
 mod lint;
@@ -12,9 +13,13 @@ mod problem;
 mod render;
 mod skeleton;
 mod spec;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use crashbook_detector::Class;
+use serde::de::DeserializeOwned;
 
 pub use context::{Context, NodeFacts, ServiceFacts};
 pub use name::{Labels, Name, ObjectName, Text, is_cluster_scoped};
@@ -23,6 +28,7 @@ pub use problem::{Problem, Problems};
 pub use render::Rendered;
 pub use skeleton::{InvalidName, skeleton};
 pub use spec::*;
+pub use variant::{Variant, VariantKind, variant_schema};
 
 use crate::yaml::{self, Positions};
 
@@ -32,69 +38,131 @@ mod tests;
 /// The file that makes a folder a scenario.
 pub const SPEC: &str = "scenario.yaml";
 
+/// The folder of a scenario's folder that holds the folders of its variants.
+const VARIANTS: &str = "variants";
+
 /// A scenario as its folder says it; strings may be templates still.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// What `scenario.yaml` says.
+    /// What `scenario.yaml` says; of a variant, together with what its scenario says.
     pub spec: Spec,
     folder: PathBuf,
-    files: BTreeMap<String, String>,
+    /// The files of the folder, by name; of a variant also those that it takes over.
+    files: BTreeMap<String, Source>,
     positions: Positions,
+    /// The classes that its scenario expects, where this is a variant.
+    variant_of: Option<Vec<Class>>,
+    variants: Vec<Scenario>,
+}
+
+/// A file of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Source {
+    path: PathBuf,
+    text: String,
 }
 
 impl Scenario {
-    /// Reads the scenario of a folder.
+    /// Reads the scenario of a folder, with its variants.
     pub fn load(folder: &Path) -> Result<Self, Problems> {
-        Self::new(folder, read_folder(folder)?)
+        let mut files = BTreeMap::new();
+        read_folder(folder, "", &mut files)?;
+        let variants = folder.join(VARIANTS);
+        if variants.is_dir() {
+            for path in entries(&variants)? {
+                if let (true, Some(name)) = (path.is_dir(), file_name(&path)) {
+                    read_folder(&path, &format!("{VARIANTS}/{name}/"), &mut files)?;
+                }
+            }
+        }
+        Self::new(folder, files)
     }
 
-    /// Makes a scenario of the files of a folder, by their names.
+    /// Makes a scenario of the files of a folder, by their names, those of a variant by
+    /// `variants/VARIANT/NAME`.
     pub fn new(folder: &Path, files: BTreeMap<String, String>) -> Result<Self, Problems> {
-        let path = folder.join(SPEC);
-        let text = files.get(SPEC).ok_or_else(|| {
-            Problem::new(
-                &path,
-                "there is no such file: `crashbook new NAME` writes one",
-            )
-        })?;
-        let spec: Spec = yaml::from_str(text)
-            .map_err(|error| Problem::at(&path, text, error.position, error.message))?;
-        let scenario = Self {
+        let mut own = BTreeMap::new();
+        let mut variants: BTreeMap<String, BTreeMap<String, Source>> = BTreeMap::new();
+        for (name, text) in files {
+            let path = folder.join(&name);
+            let parts: Vec<&str> = name.split('/').collect();
+            match parts[..] {
+                [VARIANTS, variant, file] => variants
+                    .entry(variant.to_owned())
+                    .or_default()
+                    .insert(file.to_owned(), Source { path, text }),
+                _ => own.insert(name, Source { path, text }),
+            };
+        }
+        let (spec, positions) = read_spec(folder, &own, |spec: &Spec| &spec.name)?;
+        let mut scenario = Self {
             spec,
             folder: folder.to_owned(),
-            positions: Positions::of(text),
-            files,
+            files: own,
+            positions,
+            variant_of: None,
+            variants: Vec::new(),
         };
-        let folder_name = folder.file_name().and_then(|name| name.to_str());
-        if folder_name.is_some_and(|name| name != scenario.spec.name) {
-            let message = format!(
-                "the name `{}` is not that of the folder: expected `{}`",
-                scenario.spec.name,
-                folder_name.unwrap_or_default()
-            );
-            return Err(scenario.problem("/name", message).into());
+        let mut problems = Problems::default();
+        for (name, files) in variants {
+            let variant = problems.take(scenario.variant(&name, files));
+            scenario.variants.extend(variant);
         }
-        Ok(scenario)
+        problems.or(scenario)
     }
 
-    /// The scenario's name, which is that of its folder.
+    /// Makes a variant of the files of its own folder.
+    fn variant(&self, name: &str, files: BTreeMap<String, Source>) -> Result<Self, Problems> {
+        let folder = self.folder.join(VARIANTS).join(name);
+        let (variant, positions) = read_spec(&folder, &files, |variant: &Variant| &variant.name)?;
+        let mut all = self.files.clone();
+        all.extend(files);
+        Ok(Self {
+            spec: variant.over(&self.spec),
+            folder,
+            files: all,
+            positions,
+            variant_of: Some(self.classes().collect()),
+            variants: Vec::new(),
+        })
+    }
+
+    /// The scenario's name: that of its folder, and of a variant `SCENARIO/VARIANT`.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// The text of a file of the folder.
-    pub fn file(&self, name: &str) -> Option<&str> {
-        self.files.get(name).map(String::as_str)
+    /// The same failure in other shapes.
+    pub fn variants(&self) -> &[Scenario] {
+        &self.variants
     }
 
-    /// The path of a file of the folder, for messages.
+    /// The classes that it expects, in the order in which it does.
+    pub fn classes(&self) -> impl Iterator<Item = Class> {
+        self.spec.expect.iter().map(|expectation| expectation.class)
+    }
+
+    /// The text of a file of the folder; of a variant also of one that it takes over.
+    pub fn file(&self, name: &str) -> Option<&str> {
+        self.files.get(name).map(|source| source.text.as_str())
+    }
+
+    /// The path of a file, for messages.
     pub fn path(&self, file: &str) -> PathBuf {
-        self.folder.join(file)
+        match self.files.get(file) {
+            Some(source) => source.path.clone(),
+            None => self.folder.join(file),
+        }
     }
 
     /// A mistake in `scenario.yaml`, at the value of this JSON pointer.
     fn problem(&self, pointer: &str, message: impl Into<String>) -> Problem {
         let text = self.file(SPEC).unwrap_or_default();
+        let mut message = message.into();
+        let part = pointer.split('/').nth(1).unwrap_or_default();
+        if self.variant_of.is_some() && !self.positions.has(&format!("/{part}")) {
+            message = format!("{message} (`{part}` is the scenario's: a variant may have its own)");
+        }
         Problem::at(
             &self.path(SPEC),
             text,
@@ -104,23 +172,63 @@ impl Scenario {
     }
 }
 
-fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, Problem> {
-    let cannot = |path: &Path, error: &dyn std::fmt::Display| {
-        Problem::new(path, format!("cannot read it: {error}"))
+/// Reads the `scenario.yaml` of a folder, whose name must be that of the folder.
+fn read_spec<T: DeserializeOwned>(
+    folder: &Path,
+    files: &BTreeMap<String, Source>,
+    name: impl Fn(&T) -> &String,
+) -> Result<(T, Positions), Problem> {
+    let Some(Source { path, text }) = files.get(SPEC) else {
+        let message = "there is no such file: `crashbook new NAME` writes one";
+        return Err(Problem::new(folder.join(SPEC), message));
     };
-    let entries = std::fs::read_dir(folder).map_err(|error| cannot(folder, &error))?;
-    let mut files = BTreeMap::new();
-    for entry in entries {
-        let path = entry.map_err(|error| cannot(folder, &error))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+    let spec = yaml::from_str(text)
+        .map_err(|error| Problem::at(path, text, error.position, error.message))?;
+    let positions = Positions::of(text);
+    match file_name(folder) {
+        Some(expected) if expected != name(&spec) => {
+            let message = format!(
+                "the name `{}` is not that of the folder: expected `{expected}`",
+                name(&spec)
+            );
+            Err(Problem::at(path, text, positions.find("/name"), message))
+        }
+        _ => Ok((spec, positions)),
+    }
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+fn cannot_read(path: &Path) -> impl FnOnce(std::io::Error) -> Problem {
+    move |error| Problem::new(path, format!("cannot read it: {error}"))
+}
+
+/// The paths of what is in a folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let entries = std::fs::read_dir(folder).map_err(cannot_read(folder))?;
+    entries
+        .map(|entry| Ok(entry.map_err(cannot_read(folder))?.path()))
+        .collect()
+}
+
+/// Reads the files of a folder, by their names after a prefix.
+fn read_folder(
+    folder: &Path,
+    prefix: &str,
+    files: &mut BTreeMap<String, String>,
+) -> Result<(), Problem> {
+    for path in entries(folder)? {
+        let Some(name) = file_name(&path) else {
             continue;
         };
         if path.is_file() && !name.starts_with('.') {
-            let text = std::fs::read_to_string(&path).map_err(|error| cannot(&path, &error))?;
-            files.insert(name.to_owned(), text);
+            let text = std::fs::read_to_string(&path).map_err(cannot_read(&path))?;
+            files.insert(format!("{prefix}{name}"), text);
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 /// The folder of scenarios that this program was built with.
@@ -189,12 +297,10 @@ impl Catalogue {
         let mut problems = Problems::default();
         let mut scenarios = BTreeMap::new();
         for folder in BUILT_IN.dirs() {
-            let files = folder.files().filter_map(|file| {
-                let name = file.path().file_name()?.to_str()?;
-                Some((name.to_owned(), file.contents_utf8()?.to_owned()))
-            });
+            let mut files = BTreeMap::new();
+            read_built_in(folder, folder.path(), &mut files);
             let path = Path::new("scenarios").join(folder.path());
-            if let Some(scenario) = problems.take(Scenario::new(&path, files.collect())) {
+            if let Some(scenario) = problems.take(Scenario::new(&path, files)) {
                 scenarios.insert(scenario.name().to_owned(), scenario);
             }
         }
@@ -206,21 +312,42 @@ impl Catalogue {
         self.scenarios.values()
     }
 
-    /// The scenarios of these names, in this order; all of them if there is no name.
+    /// Every scenario, by name, each before its variants.
+    pub fn with_variants(&self) -> impl Iterator<Item = &Scenario> {
+        self.iter()
+            .flat_map(|scenario| std::iter::once(scenario).chain(&scenario.variants))
+    }
+
+    /// The scenarios of these names, in this order; all of them if there is no name. A variant's
+    /// name is `SCENARIO/VARIANT`.
     pub fn find(&self, names: &[String]) -> Result<Vec<&Scenario>, UnknownScenario> {
         if names.is_empty() {
             return Ok(self.iter().collect());
         }
         let find = |name: &String| {
-            self.scenarios.get(name).ok_or_else(|| UnknownScenario {
+            let found = self.with_variants().find(|s| s.name() == name);
+            found.ok_or_else(|| UnknownScenario {
                 name: name.clone(),
-                near: nearest(name, self.scenarios.keys().map(String::as_str))
+                near: nearest(name, self.with_variants().map(Scenario::name))
                     .into_iter()
                     .map(str::to_owned)
                     .collect(),
             })
         };
         names.iter().map(find).collect()
+    }
+}
+
+/// Adds the files below a folder that the program was built with, by their paths in the root.
+fn read_built_in(folder: &include_dir::Dir<'_>, root: &Path, files: &mut BTreeMap<String, String>) {
+    for file in folder.files() {
+        let path = file.path().strip_prefix(root).ok();
+        if let (Some(path), Some(text)) = (path.and_then(Path::to_str), file.contents_utf8()) {
+            files.insert(path.to_owned(), text.to_owned());
+        }
+    }
+    for inner in folder.dirs() {
+        read_built_in(inner, root, files);
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Row {
 impl Scenario {
     /// The scenario in a few words.
     pub fn row(&self) -> Row {
-        let classes = || self.spec.expect.iter().map(|expectation| expectation.class);
+        let classes = || self.classes();
         let mut phases: Vec<String> = classes().map(|class| class.phase().to_string()).collect();
         phases.dedup();
         let classes: Vec<&str> = classes().map(|class| class.name()).collect();
@@ -75,14 +75,19 @@ Each is a folder of [`scenarios/`](../scenarios): the fault, its proof, the verd
 impl Catalogue {
     /// The names of the classes that no scenario expects.
     pub fn classes_without_scenario(&self) -> Vec<&'static str> {
-        let expected = |class: &Class| {
-            let mut all = self.iter().flat_map(|scenario| &scenario.spec.expect);
-            all.any(|expectation| expectation.class == *class)
-        };
+        let expected: Vec<Class> = self.iter().flat_map(Scenario::classes).collect();
         Class::ALL
             .iter()
-            .filter(|class| !expected(class))
+            .filter(|class| !expected.contains(class))
             .map(|class| class.name())
+            .collect()
+    }
+
+    /// The names of the scenarios that have no variant.
+    pub fn without_variant(&self) -> Vec<&str> {
+        self.iter()
+            .filter(|scenario| scenario.variants().is_empty())
+            .map(Scenario::name)
             .collect()
     }
 

@@ -113,7 +113,7 @@ impl Scenario {
 
         let mut files = BTreeMap::new();
         for (pointer, file) in files_named(spec.as_ref().unwrap_or(&self.spec)) {
-            let Some(text) = self.files.get(&file) else {
+            let Some(text) = self.file(&file) else {
                 problems.0.push(self.missing_file(&pointer, &file));
                 continue;
             };

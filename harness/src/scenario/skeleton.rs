@@ -5,15 +5,19 @@
 #[error("`{0}` is no name for a scenario: expected kebab-case, such as `missing-configmap`")]
 pub struct InvalidName(pub String);
 
-/// The files of a new scenario, by name.
-pub fn skeleton(name: &str) -> Result<Vec<(&'static str, String)>, InvalidName> {
-    let is_kebab = name.split('-').all(|word| {
+/// Whether it is words of small letters and digits with hyphens between them.
+pub(super) fn is_kebab(name: &str) -> bool {
+    name.split('-').all(|word| {
         !word.is_empty()
             && word
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-    });
-    if !is_kebab {
+    })
+}
+
+/// The files of a new scenario, by name.
+pub fn skeleton(name: &str) -> Result<Vec<(&'static str, String)>, InvalidName> {
+    if !is_kebab(name) {
         return Err(InvalidName(name.to_owned()));
     }
     let fill = |text: &str| text.replace("NAME", name);

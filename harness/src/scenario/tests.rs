@@ -256,8 +256,9 @@ fn a_name_that_does_not_exist_gives_the_nearest() {
 }
 
 #[test]
-fn the_schema_is_the_committed_one() {
+fn the_schemas_are_the_committed_ones() {
     crate::generated::check("docs/scenario.schema.json", &schema());
+    crate::generated::check("docs/variant.schema.json", &variant_schema());
 }
 
 /// The scenarios of the repository.
@@ -268,7 +269,7 @@ fn repository() -> Catalogue {
 
 #[test]
 fn every_scenario_is_sound() {
-    for scenario in repository().iter() {
+    for scenario in repository().with_variants() {
         scenario
             .lint()
             .unwrap_or_else(|problems| panic!("{problems}"));
@@ -278,13 +279,19 @@ fn every_scenario_is_sound() {
 #[test]
 fn the_scenarios_built_in_are_those_of_the_repository() {
     let names = |catalogue: &Catalogue| {
-        let names: Vec<String> = catalogue.iter().map(|s| s.name().to_owned()).collect();
-        names
+        let all = catalogue.with_variants();
+        all.map(|s| s.name().to_owned()).collect::<Vec<_>>()
     };
     let built_in = Catalogue::built_in().unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(names(&built_in), names(&repository()));
-    for (built_in, repository) in built_in.iter().zip(repository().iter()) {
-        assert_eq!(built_in.files, repository.files);
+    let texts = |scenario: &Scenario| {
+        let files = scenario.files.iter();
+        let files = files.map(|(name, source)| (name.clone(), source.text.clone()));
+        files.collect::<BTreeMap<_, _>>()
+    };
+    let repository = repository();
+    for (built_in, repository) in built_in.with_variants().zip(repository.with_variants()) {
+        assert_eq!(texts(built_in), texts(repository));
     }
 }
 
@@ -301,6 +308,113 @@ fn every_scenario_has_a_recipe() {
     let (by_hand, _) = justfile.split_once(BY_HAND).unwrap();
     let recipes = repository().recipes();
     crate::generated::check("justfile", &format!("{by_hand}{BY_HAND}{recipes}"));
+}
+
+/// The scenario with one variant, of these files.
+fn with_variant(spec: &str, manifest: (&str, &str)) -> Result<Scenario, Problems> {
+    let sound = changed(
+        SCENARIO,
+        "kind: Node, name: \"{{ node.small.name }}\"",
+        "kind: ConfigMap, name: key-cm",
+    );
+    let sound = changed(&sound, "delete: ConfigMap/key-cm", "delete: Deployment/web");
+    let labelled = changed(
+        MANIFEST,
+        "template:\n",
+        "template:\n    metadata: { labels: { app: web } }\n",
+    );
+    let (name, text) = manifest;
+    let files = [
+        (SPEC, sound.as_str()),
+        ("app.yaml", &labelled),
+        ("variants/other/scenario.yaml", spec),
+        (&format!("variants/other/{name}"), text),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    Scenario::new(Path::new("scenarios/missing"), files.into())
+}
+
+const VARIANT: &str = "apiVersion: crashbook.dev/v1
+kind: Variant
+name: other
+title: It is a StatefulSet
+";
+
+#[test]
+fn a_variant_takes_over_what_it_does_not_say() {
+    let spec = format!("{VARIANT}recovered: [{{ available: StatefulSet/web }}]\n");
+    let manifest = MANIFEST.replace("Deployment", "StatefulSet");
+    let scenario = with_variant(&spec, ("app.yaml", &manifest)).expect("a sound variant");
+    let [variant] = scenario.variants() else {
+        panic!("one variant");
+    };
+    assert_eq!(variant.name(), "missing/other");
+    assert_eq!(variant.spec.lesson, scenario.spec.lesson);
+    assert_eq!(variant.spec.inject, scenario.spec.inject);
+    assert_ne!(variant.spec.recovered, scenario.spec.recovered);
+    let object = |scenario: &Scenario| {
+        let rendered = scenario.render(&Context::example(["small"], []));
+        rendered.expect("an object").baseline().next().cloned()
+    };
+    assert_eq!(object(&scenario).expect("one")["kind"], "Deployment");
+    assert_eq!(object(variant).expect("one")["kind"], "StatefulSet");
+}
+
+#[test]
+fn lint_says_what_is_wrong_with_a_variant() {
+    let check = |spec: &str, manifest: (&str, &str), expected: &[&str]| {
+        let scenario = with_variant(spec, manifest).expect("a variant");
+        let said = scenario.variants()[0].lint();
+        let said = said.map_or_else(|problems| problems.to_string(), |()| String::new());
+        let messages: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("error: "))
+            .collect();
+        assert_eq!(messages, expected);
+    };
+    let renamed = MANIFEST.replace("name: web", "name: shop").replace(
+        "template:\n",
+        "template:\n    metadata: { labels: { app: web } }\n",
+    );
+    let taken_over = "(`recovered` is the scenario's: a variant may have its own)";
+    let spec = format!(
+        "{VARIANT}inject: [{{ scale: {{ object: Deployment/shop, replicas: 2 }} }}]
+symptom: [{{ pod: {{ pods: app=web }} }}]
+fix: [{{ delete: Deployment/shop }}]
+expect:
+- class: config-map-missing
+  subject: Deployment/shop
+  culprit: {{ kind: ConfigMap, name: other }}
+"
+    );
+    let lacks = format!(
+        "error: no manifest has `Deployment/web`: expected an object of a manifest, or one that it makes {taken_over}"
+    );
+    check(&spec, ("app.yaml", &renamed), &[&lacks]);
+    let spec = format!("{spec}recovered: [{{ available: Deployment/shop }}]\n");
+    check(&spec, ("app.yaml", &renamed), &[]);
+    let other_class = changed(&spec, "config-map-missing", "secret-missing");
+    check(
+        &other_class,
+        ("app.yaml", &renamed),
+        &["error: a variant expects the classes of its scenario: config-map-missing"],
+    );
+    check(
+        VARIANT,
+        ("app2.yaml", &renamed),
+        &["error: no step of `scenario.yaml` names this file"],
+    );
+}
+
+#[test]
+fn a_variant_with_an_unknown_field_is_refused() {
+    let problems = with_variant(&format!("{VARIANT}source: mine\n"), ("app.yaml", MANIFEST));
+    let text = problems.expect_err("a mistake").to_string();
+    assert!(
+        text.contains("unknown field `source`")
+            && text.contains("variants/other/scenario.yaml:5:1"),
+        "{text}"
+    );
 }
 
 /// Lint says exactly this of a scenario that is changed.
