@@ -7,11 +7,13 @@ mod down;
 mod explain;
 mod lint;
 mod list;
+mod live;
 mod new;
 mod recover;
 mod run;
 mod scenarios;
 mod up;
+mod watch;
 
 use std::{
     path::PathBuf,
@@ -69,6 +71,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Diagnose(diagnose::Diagnose),
+    Watch(watch::Watch),
     /// Inject failures and prove that the detector names each cause, in time
     Run(run::Run),
     /// Make the kind cluster, or check the warm one, and keep it
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Diagnose(command) => return command.run(),
+        Command::Watch(command) => return command.run(),
         Command::Run(command) => command.run(&cli.global),
         Command::Up(command) => command.run(&cli.global),
         Command::Down(command) => command.run(&cli.global),
@@ -181,6 +185,11 @@ fn complain(error: &anyhow::Error) {
     for line in text.lines() {
         eprintln!("{}", crate::diagnose::text::visible(line));
     }
+}
+
+/// Whether the user asked for no colour, see <https://no-color.org>.
+fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// Prints a result to stdout. A reader that has gone away is no error.

@@ -34,6 +34,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use self::logs::{Plan, Wanted};
 use self::numbers::Suspects;
+pub(crate) use self::watch::NOT_SERVED;
 use self::watch::{Seen, What};
 use crate::clock;
 

@@ -35,6 +35,9 @@ pub(super) struct Seen {
     pub(super) what: What,
 }
 
+/// Why a kind cannot be read that the cluster does not have.
+pub(crate) const NOT_SERVED: &str = "the cluster does not serve it";
+
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are observations")]
 pub(super) enum What {
@@ -80,7 +83,7 @@ pub(super) async fn watch(
                     None => false,
                 }
             }
-            Ok(Ok(None)) => tell(unreadable("the cluster does not serve it".to_owned())),
+            Ok(Ok(None)) => tell(unreadable(NOT_SERVED.to_owned())),
             Ok(Err(error)) => match refusal(&error) {
                 Some(because) => tell(unreadable(because)),
                 None => tell(What::Trouble(error.to_string())),
