@@ -15,6 +15,8 @@ pub(crate) enum Work {
     Collect(String),
     /// Events that are too old are dropped.
     Events,
+    /// Something that a kubelet does.
+    Kubelet(crate::kubelet::Task),
 }
 
 /// What is to be done, in the order of time, then of the asking.

@@ -13,7 +13,7 @@ use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
 use crate::world::World;
-use crate::{Config, Shared, nodes};
+use crate::{Config, Shared, kubelet, nodes};
 
 /// How soon a controller sees what changed.
 const SEEN: Duration = Duration::from_millis(5);
@@ -93,7 +93,8 @@ pub(crate) fn made(world: &mut World, kind: Kind, namespace: &str, object: Value
 impl World {
     /// A number that moves whenever somebody who waits should look again.
     pub(crate) fn progress(&self) -> u64 {
-        self.store.revision()
+        // Whoever follows a log waits for its lines.
+        self.store.revision() + self.kubelets.lines
     }
 
     /// Does all that is due, and says when the next thing is.
@@ -119,6 +120,7 @@ impl World {
     fn notice(&mut self, change: &Change) {
         let object = change.object.clone();
         let key = Key::of(&object);
+        kubelet::notice(self, change);
         if change.kind == Kind::Event && change.what != What::Deleted {
             self.event_written(&object);
         }
@@ -144,6 +146,7 @@ impl World {
             Work::Namespace(key) => namespaces::sync(self, &key.name),
             Work::Collect(uid) => garbage::collect(self, &uid),
             Work::Events => self.drop_old_events(),
+            Work::Kubelet(task) => kubelet::perform(self, task),
         }
     }
 }

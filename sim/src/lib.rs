@@ -42,9 +42,14 @@ mod drive;
 mod error;
 mod events;
 mod kinds;
+#[allow(dead_code, reason = "programs use the rest")]
+mod kubelet;
+#[allow(dead_code, reason = "programs use the rest")]
 mod network;
 mod nodes;
 mod patch;
+#[allow(dead_code, reason = "programs use the rest")]
+mod program;
 mod quantity;
 mod random;
 mod selector;

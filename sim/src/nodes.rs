@@ -44,6 +44,7 @@ pub(crate) fn boot(world: &mut World, nodes: &[NodeConfig]) {
         };
         world.machines.insert(config.name.clone(), machine);
         register(world, &config.name);
+        crate::kubelet::boot(world, &config.name);
     }
 }
 

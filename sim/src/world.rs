@@ -15,6 +15,7 @@ use crate::clock::{Clock, after, seconds};
 use crate::error::{Refusal, Result, Wrong};
 use crate::events::Events;
 use crate::kinds::Kind;
+use crate::kubelet::Kubelets;
 use crate::network::Network;
 use crate::nodes::Machines;
 use crate::random::Random;
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) events: Events,
     pub(crate) machines: Machines,
+    pub(crate) kubelets: Kubelets,
     /// What each field manager applied last, by the object's uid.
     pub(crate) applied: BTreeMap<(String, String), Value>,
 }
@@ -61,6 +63,7 @@ impl World {
             network: Network::default(),
             events: Events::default(),
             machines: Machines::new(),
+            kubelets: Kubelets::default(),
             applied: BTreeMap::new(),
         }
     }

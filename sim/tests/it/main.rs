@@ -3,3 +3,4 @@
 mod client;
 mod kubectl;
 mod nodes;
+mod pods;

@@ -1,0 +1,78 @@
+//! What programs say to each other over the network.
+
+use std::time::Duration;
+
+/// What a client asks of whom it connects to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Request {
+    /// That it accepts the connection.
+    Tcp,
+    /// That a datagram arrives.
+    Udp,
+    /// An HTTP request's path.
+    Http { path: String },
+    /// A session with a database.
+    Sql {
+        user: String,
+        password: Option<String>,
+        database: String,
+    },
+}
+
+/// What comes of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// The name has no address: nobody knows it.
+    Unresolved,
+    /// No name server answers.
+    NoNameServer,
+    /// Nobody listens there.
+    Refused,
+    /// Nobody answers.
+    Timeout,
+    /// It accepted the connection, and said this.
+    Accepted(String),
+    /// It answered an HTTP request.
+    Http { status: u16, body: String },
+    /// It answered, but not in HTTP.
+    NotHttp(String),
+    /// It refused the session with these words.
+    Denied(String),
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Serving {
+    /// Accepts a connection, and says something.
+    Tcp(String),
+    /// Answers HTTP requests from the files below a directory.
+    Files(String),
+    /// Answers every HTTP request with this.
+    Http {
+        status: u16,
+        body: String,
+        /// Answers for single paths.
+        paths: Vec<(String, u16, String)>,
+    },
+    /// Accepts connections, and never says anything.
+    Silent,
+    /// A database server.
+    Sql(Sql),
+    /// A name server.
+    Names,
+}
+
+/// Whom a database server lets in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sql {
+    /// Users and their passwords.
+    pub(crate) users: Vec<(String, String)>,
+    pub(crate) databases: Vec<String>,
+    /// How many sessions it can hold.
+    pub(crate) connections: u32,
+}
+
+/// How long a connection takes that is answered.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(1);
+/// How long the kernel tries to connect to who does not answer: six times, each longer.
+pub(crate) const KERNEL_PATIENCE: Duration = Duration::from_secs(127);
