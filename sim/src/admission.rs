@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::controllers::volumes;
 use crate::error::{Refusal, Result};
 use crate::kinds::Kind;
 use crate::quantity::{self, Nanos};
@@ -23,6 +24,13 @@ pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Resul
             tolerations(object);
             let class = crate::defaults::qos(object);
             set(object, "/status/qosClass", class);
+            if !list(object, "/spec/schedulingGates").is_empty() {
+                let gated = json!({ "type": "PodScheduled", "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates" });
+                let now = crate::clock::seconds(world.now());
+                crate::world::put_condition(object, gated, &now);
+            }
         }
         Kind::PersistentVolumeClaim => {
             if at(object, "/spec/storageClassName").is_null()
@@ -30,10 +38,23 @@ pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Resul
             {
                 set(object, "/spec/storageClassName", class);
             }
+            protect(object, volumes::CLAIM_IN_USE);
         }
+        Kind::PersistentVolume => protect(object, volumes::VOLUME_IN_USE),
         _ => {}
     }
     Ok(())
+}
+
+/// Keeps an object from going while it is used.
+///
+/// Source: `plugin/pkg/admission/storage/storageobjectinuseprotection/admission.go`.
+fn protect(object: &mut Value, finalizer: &str) {
+    let mut finalizers = list(object, "/metadata/finalizers").to_vec();
+    if !finalizers.iter().any(|present| present == finalizer) {
+        finalizers.push(json!(finalizer));
+        set(object, "/metadata/finalizers", finalizers);
+    }
 }
 
 /// The StorageClass of claims that name none.
@@ -316,6 +337,10 @@ pub(crate) fn sum(pod: &Value, path: &str) -> BTreeMap<String, Nanos> {
     for (resource, amount) in peak {
         let all = total.entry(resource).or_default();
         *all = (*all).max(amount);
+    }
+    // What is said of the pod as a whole goes before what its containers say.
+    for (resource, amount) in amounts(pod, &format!("/spec{path}")) {
+        total.insert(resource, amount);
     }
     for (resource, amount) in amounts(pod, "/spec/overhead") {
         *total.entry(resource).or_default() += amount;

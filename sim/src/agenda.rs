@@ -13,6 +13,14 @@ pub(crate) enum Work {
     Namespace(Key),
     /// What depended on an object that is gone is collected.
     Collect(String),
+    /// Pods are given nodes.
+    Schedule,
+    /// Pods that have waited too long are looked at again.
+    Reschedule,
+    /// A claim is bound, or told why not.
+    Claim(Key),
+    /// A volume follows its claim.
+    Volume(String),
     /// Events that are too old are dropped.
     Events,
     /// Something that a kubelet does.

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 
 use crate::agenda::Work;
 use crate::clock::after;
-use crate::controllers::{garbage, namespaces};
+use crate::controllers::{garbage, namespaces, volumes};
 use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
 use crate::world::World;
-use crate::{Config, Shared, kubelet, nodes};
+use crate::{Config, Shared, kubelet, nodes, scheduler};
 
 /// How soon a controller sees what changed.
 const SEEN: Duration = Duration::from_millis(5);
@@ -111,13 +111,16 @@ impl World {
         }
     }
 
-    fn soon(&mut self, work: Work) {
+    /// Asks for work as soon as a controller has seen what calls for it.
+    pub(crate) fn soon(&mut self, work: Work) {
         let time = after(self.now(), SEEN);
         self.agenda.at(time, work);
     }
 
     /// Asks for the work that a change leads to.
     fn notice(&mut self, change: &Change) {
+        scheduler::notice(self, change);
+        volumes::notice(self, change);
         let object = change.object.clone();
         let key = Key::of(&object);
         kubelet::notice(self, change);
@@ -145,6 +148,10 @@ impl World {
         match work {
             Work::Namespace(key) => namespaces::sync(self, &key.name),
             Work::Collect(uid) => garbage::collect(self, &uid),
+            Work::Schedule => scheduler::run(self),
+            Work::Reschedule => scheduler::flush(self),
+            Work::Claim(key) => volumes::sync_claim(self, &key),
+            Work::Volume(name) => volumes::sync_volume(self, &name),
             Work::Events => self.drop_old_events(),
             Work::Kubelet(task) => kubelet::perform(self, task),
         }

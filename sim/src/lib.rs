@@ -7,10 +7,11 @@
 //! owner is collected. It calls itself v1.34.4, but has the fields of the release that the types
 //! it is built with are of.
 //!
-//! What is not there yet: no scheduler, no controllers but these two, no kubelets. Pods stay
-//! Pending, Deployments make no pods, claims are not bound, quotas are enforced but their status
-//! is not written, and a pod that a client binds to a node stays Terminating when it is deleted
-//! unless it is deleted without grace. Nobody is authenticated and everything is allowed;
+//! Where it has nodes, a scheduler gives them pods, claims are bound to volumes, and kubelets run
+//! what the pods ask for.
+//!
+//! What is not there yet: no controllers but these, so that Deployments make no pods, and quotas
+//! are enforced but their status is not written. Nobody is authenticated and everything is allowed;
 //! webhooks are not called: one that selects a request and fails closed refuses it. There are no
 //! logs, no metrics, no custom resources and no protobuf: the kubectl commands that send it, such
 //! as `kubectl create namespace NAME` and `kubectl auth can-i`, are refused (415).
@@ -52,6 +53,7 @@ mod patch;
 mod program;
 mod quantity;
 mod random;
+mod scheduler;
 mod selector;
 mod store;
 mod validation;

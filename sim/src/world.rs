@@ -19,6 +19,7 @@ use crate::kubelet::Kubelets;
 use crate::network::Network;
 use crate::nodes::Machines;
 use crate::random::Random;
+use crate::scheduler::Scheduler;
 use crate::store::{Key, Store};
 use crate::value::{self, at, deleting, int, list, name, remove, set, text, uid};
 use crate::{Config, admission, defaults, validation};
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) events: Events,
     pub(crate) machines: Machines,
     pub(crate) kubelets: Kubelets,
+    pub(crate) scheduler: Scheduler,
     /// What each field manager applied last, by the object's uid.
     pub(crate) applied: BTreeMap<(String, String), Value>,
 }
@@ -64,6 +66,7 @@ impl World {
             events: Events::default(),
             machines: Machines::new(),
             kubelets: Kubelets::default(),
+            scheduler: Scheduler::default(),
             applied: BTreeMap::new(),
         }
     }
@@ -474,6 +477,24 @@ impl World {
             }
         })
         .ok_or_else(|| Refusal::not_found(kind, &key.name))
+    }
+
+    /// Gives a pod its node.
+    pub(crate) fn bind(&mut self, key: &Key, node: &str) -> Result<()> {
+        let pod = self.get(Kind::Pod, key)?;
+        let bound = text(&pod, "/spec/nodeName");
+        if !bound.is_empty() {
+            let why = format!("pod {} is already assigned to node {bound:?}", key.name);
+            return Err(Refusal::conflict(Kind::Pod, &key.name, &why));
+        }
+        let condition = json!({ "type": "PodScheduled", "status": "True" });
+        let now = seconds(self.now());
+        self.modify(Kind::Pod, key, |pod| {
+            set(pod, "/spec/nodeName", node);
+            remove(pod, "/status/nominatedNodeName");
+            put_condition(pod, condition, &now);
+        });
+        Ok(())
     }
 
     /// Evicts a pod, if the disruption budgets that select it allow it.

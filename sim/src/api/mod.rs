@@ -591,7 +591,7 @@ fn write(
         }
         (&Method::POST, "binding") if kind == Kind::Pod => {
             let binding = parse_body(headers, bytes)?;
-            bind(&mut cluster.world(), &key, &binding)?;
+            cluster.world().bind(&key, text(&binding, "/target/name"))?;
             Ok(json_response(201, &success()))
         }
         (&Method::POST, "eviction") if kind == Kind::Pod => {
@@ -968,23 +968,6 @@ fn patch_object(
         200,
         &in_form(&world, target, query, form, &stored),
     ))
-}
-
-fn bind(world: &mut World, key: &Key, binding: &Value) -> Result<()> {
-    let pod = world.get(Kind::Pod, key)?;
-    let node = text(binding, "/target/name").to_owned();
-    let bound = text(&pod, "/spec/nodeName");
-    if !bound.is_empty() {
-        let why = format!("pod {} is already assigned to node {bound:?}", key.name);
-        return Err(Refusal::conflict(Kind::Pod, &key.name, &why));
-    }
-    let condition = json!({ "type": "PodScheduled", "status": "True" });
-    let now = seconds(world.now());
-    world.modify(Kind::Pod, key, |pod| {
-        set(pod, "/spec/nodeName", node);
-        crate::world::put_condition(pod, condition, &now);
-    });
-    Ok(())
 }
 
 fn review_access(review: &str, mut request: Value) -> Result<Response> {

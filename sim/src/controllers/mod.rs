@@ -2,3 +2,4 @@
 
 pub(crate) mod garbage;
 pub(crate) mod namespaces;
+pub(crate) mod volumes;

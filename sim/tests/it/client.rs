@@ -208,6 +208,8 @@ async fn a_claim_and_a_pod_of_no_node_are_gone_when_deleted() {
     let class = made.spec.and_then(|spec| spec.storage_class_name);
     assert_eq!(class.as_deref(), Some("standard"));
     claims.delete("a", &DeleteParams::default()).await.unwrap();
+    // Who keeps claims that are in use lets it go.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(claims.get_opt("a").await.unwrap().is_none());
 
     let pods: Api<Pod> = Api::default_namespaced(client);

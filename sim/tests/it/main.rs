@@ -4,3 +4,5 @@ mod client;
 mod kubectl;
 mod nodes;
 mod pods;
+mod scheduler;
+mod volumes;
