@@ -82,7 +82,7 @@ fn service_account(world: &mut World, pod: &mut Value) -> Result<()> {
     let Some(account) = world.find(Kind::ServiceAccount, &home, &account_name) else {
         return Err(Refusal::forbidden(
             Kind::Pod,
-            name(pod),
+            called(pod),
             &format!(
                 "error looking up service account {home}/{account_name}: serviceaccount \
                  {account_name:?} not found"
@@ -133,6 +133,14 @@ fn service_account(world: &mut World, pod: &mut Value) -> Result<()> {
     Ok(())
 }
 
+/// The name of an object, or what it will begin with.
+fn called(object: &Value) -> &str {
+    match name(object) {
+        "" => text(object, "/metadata/generateName"),
+        name => name,
+    }
+}
+
 fn is_mirror(pod: &Value) -> bool {
     !text(pod, "/metadata/annotations/kubernetes.io~1config.mirror").is_empty()
 }
@@ -150,7 +158,7 @@ fn priority(world: &World, pod: &mut Value) -> Result<()> {
     } else {
         let Some(class) = world.find(Kind::PriorityClass, "", &named) else {
             let why = format!("no PriorityClass with name {named} was found");
-            return Err(Refusal::forbidden(Kind::Pod, name(pod), &why));
+            return Err(Refusal::forbidden(Kind::Pod, called(pod), &why));
         };
         Some(class)
     };

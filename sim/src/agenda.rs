@@ -1,9 +1,12 @@
 //! What is to be done, and when.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clock::after;
+use crate::kinds::Kind;
 use crate::store::Key;
 
 /// One piece of work of one of the cluster's parts.
@@ -25,7 +28,15 @@ pub(crate) enum Work {
     Events,
     /// Something that a kubelet does.
     Kubelet(crate::kubelet::Task),
+    /// An object is brought to what it asks for.
+    Sync(Kind, Key),
 }
+
+/// How soon failed work is tried again, and the longest that is waited when it fails on and on.
+///
+/// Source: `staging/src/k8s.io/client-go/util/workqueue/default_rate_limiters.go`.
+const AGAIN: Duration = Duration::from_millis(5);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(1000);
 
 /// What is to be done, in the order of time, then of the asking.
 #[derive(Debug, Default)]
@@ -33,6 +44,7 @@ pub(crate) struct Agenda {
     due: BTreeMap<(Timestamp, u64), Work>,
     when: BTreeMap<Work, (Timestamp, u64)>,
     asked: u64,
+    failures: BTreeMap<Work, u32>,
 }
 
 impl Agenda {
@@ -47,6 +59,30 @@ impl Agenda {
         self.asked += 1;
         self.due.insert((time, self.asked), work.clone());
         self.when.insert(work, (time, self.asked));
+    }
+
+    /// Asks for work again that has failed: each time in a row after twice as long.
+    pub(crate) fn retry(&mut self, now: Timestamp, work: Work) {
+        self.retry_within(now, work, AGAIN, AGAIN_AT_MOST);
+    }
+
+    /// Asks for work again that has failed, with its own first and longest wait.
+    pub(crate) fn retry_within(
+        &mut self,
+        now: Timestamp,
+        work: Work,
+        first: Duration,
+        most: Duration,
+    ) {
+        let failures = self.failures.entry(work.clone()).or_default();
+        let wait = first.saturating_mul(1 << (*failures).min(20)).min(most);
+        *failures += 1;
+        self.at(after(now, wait), work);
+    }
+
+    /// Work has succeeded, or is no longer needed: when it fails again, it is soon tried again.
+    pub(crate) fn forget(&mut self, work: &Work) {
+        self.failures.remove(work);
     }
 
     /// When the next work is due.

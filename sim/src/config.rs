@@ -17,6 +17,8 @@ pub struct Config {
     pub seed: u64,
     /// Its nodes. Without any it is an API server with controllers, and no pod runs.
     pub nodes: Vec<NodeConfig>,
+    /// How long a node may say nothing until it counts as unknown: `--node-monitor-grace-period`.
+    pub node_monitor_grace: Duration,
 }
 
 impl Default for Config {
@@ -26,6 +28,7 @@ impl Default for Config {
             speed: 1.0,
             seed: 1,
             nodes: Vec::new(),
+            node_monitor_grace: Duration::from_secs(50),
         }
     }
 }
@@ -46,6 +49,16 @@ pub struct NodeConfig {
     pub allocatable: BTreeMap<String, String>,
     /// How long its lease lasts. It is renewed four times as often.
     pub lease: Duration,
+    /// The kubelet's `evictionHard`: by signal, such as `memory.available`, an amount or a share
+    /// such as `8%`. kind's kubelets have none that is ever reached.
+    pub eviction_hard: BTreeMap<String, String>,
+    /// The kubelet's `evictionPressureTransitionPeriod`.
+    pub pressure_transition: Duration,
+    /// The kubelet's `nodeStatusUpdateFrequency`.
+    pub status_frequency: Duration,
+    /// The size of the kubelet's file system in bytes, and how many files it holds, where it is
+    /// one of its own; else its pods' files and the images are on one disk.
+    pub own_nodefs: Option<(u64, u64)>,
 }
 
 impl NodeConfig {
@@ -67,6 +80,10 @@ impl NodeConfig {
             capacity: capacity.into_iter().map(text).collect(),
             allocatable: BTreeMap::new(),
             lease: Duration::from_secs(40),
+            eviction_hard: BTreeMap::new(),
+            pressure_transition: Duration::from_secs(300),
+            status_frequency: Duration::from_secs(10),
+            own_nodefs: None,
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::agenda::Work;
 use crate::clock::after;
-use crate::controllers::{garbage, namespaces, volumes};
+use crate::controllers::{self, garbage, namespaces, volumes};
 use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
@@ -111,9 +111,14 @@ impl World {
         }
     }
 
-    /// Asks for work as soon as a controller has seen what calls for it.
+    /// Asks for work as soon as a controller would see why.
     pub(crate) fn soon(&mut self, work: Work) {
-        let time = after(self.now(), SEEN);
+        self.later(SEEN, work);
+    }
+
+    /// Asks for work after a while.
+    pub(crate) fn later(&mut self, wait: Duration, work: Work) {
+        let time = after(self.now(), wait);
         self.agenda.at(time, work);
     }
 
@@ -142,6 +147,7 @@ impl World {
         if change.kind.facts().namespaced && change.what == What::Deleted {
             self.soon(Work::Namespace(Key::new("", &key.namespace)));
         }
+        controllers::notice(self, change);
     }
 
     fn perform(&mut self, work: Work) {
@@ -154,6 +160,7 @@ impl World {
             Work::Volume(name) => volumes::sync_volume(self, &name),
             Work::Events => self.drop_old_events(),
             Work::Kubelet(task) => kubelet::perform(self, task),
+            Work::Sync(kind, key) => controllers::sync(self, kind, &key),
         }
     }
 }

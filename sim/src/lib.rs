@@ -3,15 +3,15 @@
 //! What it does: it keeps objects and serves them as JSON, with lists in pages, watches, the four
 //! kinds of patches, deletion with grace and finalizers, and evictions. It fills in defaults,
 //! checks the kinds it knows, and applies service accounts, priorities, limit ranges, quotas and
-//! Pod Security. Two controllers run: namespaces are provided for and emptied, and what lost its
-//! owner is collected. It calls itself v1.34.4, but has the fields of the release that the types
-//! it is built with are of.
+//! Pod Security. Namespaces are provided for and emptied, and what lost its owner is collected.
+//! Workloads of every kind get their pods, Services their endpoints, quotas their status, and
+//! autoscalers say what they lack. It calls itself v1.34.4, but has the fields of the release that
+//! the types it is built with are of.
 //!
 //! Where it has nodes, a scheduler gives them pods, claims are bound to volumes, and kubelets run
 //! what the pods ask for.
 //!
-//! What is not there yet: no controllers but these, so that Deployments make no pods, and quotas
-//! are enforced but their status is not written. Nobody is authenticated and everything is allowed;
+//! What is not there yet: nobody is authenticated and everything is allowed;
 //! webhooks are not called: one that selects a request and fails closed refuses it. There are no
 //! logs, no metrics, no custom resources and no protobuf: the kubectl commands that send it, such
 //! as `kubectl create namespace NAME` and `kubectl auth can-i`, are refused (415).

@@ -54,6 +54,13 @@ fn safe(mut number: u64, letters: usize) -> String {
     text
 }
 
+/// A text in the letters that names are made of, one for one.
+pub(crate) fn spelled(text: &str) -> String {
+    text.bytes()
+        .map(|byte| char::from(SAFE[usize::from(byte) % SAFE.len()]))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

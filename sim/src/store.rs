@@ -62,6 +62,7 @@ pub(crate) struct Store {
     /// The newest revision of each kind that is no longer remembered.
     forgotten: Vec<u64>,
     revision: u64,
+    /// What names an owner, by the owner's uid; under an empty uid what names none.
     by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
     by_node: BTreeMap<String, BTreeSet<Key>>,
     /// What the controllers have not seen yet.
@@ -118,6 +119,18 @@ impl Store {
     pub(crate) fn dependents(&self, owner: &str) -> Vec<(Kind, Key)> {
         let keys = self.by_owner.get(owner);
         keys.into_iter().flatten().cloned().collect()
+    }
+
+    /// The objects of a kind and namespace that name no owner.
+    pub(crate) fn orphans(&self, kind: Kind, namespace: &str) -> Vec<Arc<Value>> {
+        let from = (kind, Key::new(namespace, ""));
+        self.by_owner
+            .get("")
+            .into_iter()
+            .flat_map(|all| all.range(from.clone()..))
+            .take_while(|(of, key)| *of == kind && key.namespace == namespace)
+            .filter_map(|(_, key)| self.get(kind, key).cloned())
+            .collect()
     }
 
     /// Puts an object in place of what is there under its key, at a new revision.
@@ -205,8 +218,8 @@ impl Store {
     }
 
     fn index(&mut self, kind: Kind, key: &Key, object: &Value) {
-        for owner in list(object, "/metadata/ownerReferences") {
-            let owned = self.by_owner.entry(uid_of(owner)).or_default();
+        for owner in owners(object) {
+            let owned = self.by_owner.entry(owner).or_default();
             owned.insert((kind, key.clone()));
         }
         let node = text(object, "/spec/nodeName");
@@ -217,8 +230,7 @@ impl Store {
     }
 
     fn unindex(&mut self, kind: Kind, key: &Key, object: &Value) {
-        for owner in list(object, "/metadata/ownerReferences") {
-            let owner = uid_of(owner);
+        for owner in owners(object) {
             if let Some(owned) = self.by_owner.get_mut(&owner) {
                 owned.remove(&(kind, key.clone()));
                 if owned.is_empty() {
@@ -234,8 +246,15 @@ impl Store {
     }
 }
 
-fn uid_of(owner: &Value) -> String {
-    text(owner, "/uid").to_owned()
+/// The uids of an object's owners; one that is empty where there is none.
+fn owners(object: &Value) -> Vec<String> {
+    match list(object, "/metadata/ownerReferences") {
+        [] => vec![String::new()],
+        owners => owners
+            .iter()
+            .map(|owner| text(owner, "/uid").to_owned())
+            .collect(),
+    }
 }
 
 #[cfg(test)]

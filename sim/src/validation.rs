@@ -58,7 +58,7 @@ pub(crate) fn check(kind: Kind, object: &Value, before: Option<&Value>) -> Vec<W
             match schedule.as_str() {
                 None | Some("") => wrong.push(Wrong::required("spec.schedule", "")),
                 Some(line) => {
-                    if let Err(why) = crate::cron::check(line) {
+                    if let Err(why) = crate::cron::Schedule::parse(line) {
                         wrong.push(Wrong::invalid("spec.schedule", schedule, &why));
                     }
                 }

@@ -22,7 +22,7 @@ use crate::random::Random;
 use crate::scheduler::Scheduler;
 use crate::store::{Key, Store};
 use crate::value::{self, at, deleting, int, list, name, remove, set, text, uid};
-use crate::{Config, admission, defaults, validation};
+use crate::{Config, admission, controllers, defaults, validation};
 
 /// The cluster, as its own parts see it.
 pub(crate) struct World {
@@ -30,6 +30,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) random: Random,
     pub(crate) agenda: Agenda,
+    pub(crate) controllers: controllers::Memory,
     pub(crate) network: Network,
     pub(crate) events: Events,
     pub(crate) machines: Machines,
@@ -62,6 +63,7 @@ impl World {
             store: Store::new(),
             random,
             agenda: Agenda::default(),
+            controllers: controllers::Memory::default(),
             network: Network::default(),
             events: Events::default(),
             machines: Machines::new(),
@@ -129,14 +131,6 @@ impl World {
         } else {
             remove(&mut object, "/metadata/namespace");
         }
-        if name(&object).is_empty() {
-            let prefix = text(&object, "/metadata/generateName").to_owned();
-            if !prefix.is_empty() {
-                let kept: String = prefix.chars().take(58).collect();
-                let name = format!("{kept}{}", self.random.suffix(5));
-                set(&mut object, "/metadata/name", name);
-            }
-        }
         for path in [
             "/metadata/uid",
             "/metadata/resourceVersion",
@@ -159,6 +153,15 @@ impl World {
         }
         defaults::apply(kind, &mut object);
         admission::mutate(self, kind, &mut object)?;
+        // Only what is admitted so far gets a name: those who refuse it before know its beginning.
+        if name(&object).is_empty() {
+            let prefix = text(&object, "/metadata/generateName").to_owned();
+            if !prefix.is_empty() {
+                let kept: String = prefix.chars().take(58).collect();
+                let name = format!("{kept}{}", self.random.suffix(5));
+                set(&mut object, "/metadata/name", name);
+            }
+        }
         self.allocate(kind, &mut object)?;
         let wrong = validation::check(kind, &object, None);
         if !wrong.is_empty() {

@@ -6,3 +6,4 @@ mod nodes;
 mod pods;
 mod scheduler;
 mod volumes;
+mod workloads;
