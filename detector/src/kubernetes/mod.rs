@@ -1,6 +1,7 @@
 //! What Kubernetes computes, computed again: so that a verdict rests on the state of objects and
 //! not on the wording of a message.
 
+mod calico;
 pub mod files;
 pub mod network_policy;
 pub mod quantity;

@@ -9,9 +9,10 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, Network
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
-use crate::facts::Pod;
+use crate::facts::{CalicoPolicy, GlobalCalicoPolicy, Pod};
+use crate::kubernetes::calico::{self, Answer};
 use crate::kubernetes::selector::{self, Labels};
-use crate::object::{Kind, Meta};
+use crate::object::{Described, Kind, Meta};
 use crate::verdict::{Evidence, Reference};
 use crate::view::View;
 
@@ -108,12 +109,21 @@ pub struct Connection<'a> {
 #[expect(missing_docs, reason = "Kubernetes and Calico document their kinds")]
 pub enum Policy<'a> {
     Kubernetes(&'a NetworkPolicy),
+    Calico(&'a CalicoPolicy),
+    GlobalCalico(&'a GlobalCalicoPolicy),
 }
+
+/// The place of Kubernetes' policies among Calico's.
+///
+/// Source: `projectcalico/calico: libcalico-go/lib/backend/k8s/conversion`.
+const KUBERNETES_ORDER: f64 = 1000.0;
 
 impl<'a> Policy<'a> {
     fn meta(self) -> Meta<'a> {
         match self {
             Policy::Kubernetes(policy) => Meta::of(&policy.metadata),
+            Policy::Calico(policy) => policy.meta(),
+            Policy::GlobalCalico(policy) => policy.meta(),
         }
     }
 
@@ -121,49 +131,58 @@ impl<'a> Policy<'a> {
     pub fn reference(self) -> Reference {
         let meta = self.meta();
         match self {
-            Policy::Kubernetes(_) => {
+            Policy::Kubernetes(_) | Policy::Calico(_) => {
                 Reference::namespaced("NetworkPolicy", meta.namespace, meta.name)
             }
+            Policy::GlobalCalico(_) => Reference::cluster("GlobalNetworkPolicy", meta.name),
+        }
+    }
+
+    /// The specification of one of Calico's, with the namespace that it is for.
+    fn calico(self) -> Option<(Option<&'a str>, calico::Spec)> {
+        match self {
+            Policy::Kubernetes(_) => None,
+            Policy::Calico(policy) => Some((
+                Some(policy.meta().namespace),
+                calico::Spec::of(&policy.spec),
+            )),
+            Policy::GlobalCalico(policy) => Some((None, calico::Spec::of(&policy.spec))),
         }
     }
 
     /// Whether it has any rule for the direction: one without denies all and admits nothing.
     pub fn has_rules(self, direction: Direction) -> bool {
-        match self {
-            Policy::Kubernetes(policy) => {
-                policy.spec.as_ref().is_some_and(|spec| match direction {
-                    Direction::Ingress => {
-                        spec.ingress.as_ref().is_some_and(|rules| !rules.is_empty())
-                    }
-                    Direction::Egress => {
-                        spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
-                    }
-                })
-            }
+        if let Some((_, spec)) = self.calico() {
+            return spec.has_rules(direction);
         }
+        let Policy::Kubernetes(policy) = self else {
+            return false;
+        };
+        policy.spec.as_ref().is_some_and(|spec| match direction {
+            Direction::Ingress => spec.ingress.as_ref().is_some_and(|rules| !rules.is_empty()),
+            Direction::Egress => spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
+        })
     }
 
     /// Its rules for the direction, as evidence.
     pub fn evidence(self, direction: Direction) -> Evidence {
-        let (field, rules) = match (self, direction) {
+        let name = match direction {
+            Direction::Egress => "egress",
+            Direction::Ingress => "ingress",
+        };
+        let rules = match (self, direction) {
             (Policy::Kubernetes(policy), Direction::Egress) => {
-                let spec = policy.spec.as_ref();
-                (
-                    "spec.egress",
-                    json!(spec.and_then(|spec| spec.egress.as_ref())),
-                )
+                json!(policy.spec.as_ref().and_then(|spec| spec.egress.as_ref()))
             }
             (Policy::Kubernetes(policy), Direction::Ingress) => {
-                let spec = policy.spec.as_ref();
-                (
-                    "spec.ingress",
-                    json!(spec.and_then(|spec| spec.ingress.as_ref())),
-                )
+                json!(policy.spec.as_ref().and_then(|spec| spec.ingress.as_ref()))
             }
+            (Policy::Calico(policy), _) => policy.spec[name].clone(),
+            (Policy::GlobalCalico(policy), _) => policy.spec[name].clone(),
         };
         Evidence {
             object: self.reference(),
-            field: field.to_owned(),
+            field: format!("spec.{name}"),
             quote: rules.to_string(),
             at: None,
         }
@@ -171,19 +190,19 @@ impl<'a> Policy<'a> {
 
     /// How much its selector asks of a pod.
     fn specificity(self) -> usize {
-        match self {
-            Policy::Kubernetes(policy) => {
-                let spec = policy.spec.as_ref();
-                let selector = spec.and_then(|spec| spec.pod_selector.as_ref());
-                selector.map_or(0, |selector| {
-                    selector
-                        .match_labels
-                        .as_ref()
-                        .map_or(0, |labels| labels.len())
-                        + selector.match_expressions.as_ref().map_or(0, Vec::len)
-                })
-            }
+        if let Some((_, spec)) = self.calico() {
+            return spec.specificity();
         }
+        let Policy::Kubernetes(policy) = self else {
+            return 0;
+        };
+        let spec = policy.spec.as_ref();
+        let selector = spec.and_then(|spec| spec.pod_selector.as_ref());
+        selector.map_or(0, |selector| {
+            let labels = selector.match_labels.as_ref();
+            labels.map_or(0, |labels| labels.len())
+                + selector.match_expressions.as_ref().map_or(0, Vec::len)
+        })
     }
 }
 
@@ -241,9 +260,7 @@ pub fn ruling<'a>(
             denied_by: None,
         };
     }
-    let admits = any(policies.iter().map(|policy| match policy {
-        Policy::Kubernetes(policy) => admits(view, policy, direction, connection),
-    }));
+    let (admits, denied_by) = judged(view, &policies, direction, connection);
     // A policy that was not seen might admit it.
     let admits = match admits {
         Some(false) if !view.is_listed(Kind::NetworkPolicy, &pod.namespace) => None,
@@ -252,8 +269,52 @@ pub fn ruling<'a>(
     Ruling {
         admits,
         policies,
-        denied_by: None,
+        denied_by,
     }
+}
+
+/// Asks the policies in their order, tier by tier: the first answer counts, and what no policy of
+/// a tier tells of is denied.
+fn judged<'a>(
+    view: &View<'_>,
+    policies: &[Policy<'a>],
+    direction: Direction,
+    connection: &Connection<'_>,
+) -> (Option<bool>, Option<Policy<'a>>) {
+    let tier = |policy: &Policy<'_>| policy.calico().map(|(_, spec)| spec.tier().to_owned());
+    let tier = |policy: &Policy<'_>| tier(policy).unwrap_or_else(|| "default".to_owned());
+    let (mut may_allow, mut may_deny) = (false, false);
+    for policies in policies.chunk_by(|a, b| tier(a) == tier(b)) {
+        let mut is_passed = false;
+        for policy in policies {
+            let answer = match (policy, policy.calico()) {
+                (Policy::Kubernetes(policy), _) => {
+                    match admits(view, policy, direction, connection) {
+                        Some(true) => Answer::Allow,
+                        Some(false) => Answer::Silent,
+                        None => Answer::MayAllow,
+                    }
+                }
+                (_, Some((namespace, spec))) => spec.answer(namespace, direction, connection, view),
+                (_, None) => Answer::Silent,
+            };
+            match answer {
+                Answer::Allow => return ((!may_deny).then_some(true), None),
+                Answer::Deny => return ((!may_allow).then_some(false), Some(*policy)),
+                Answer::Pass => {
+                    is_passed = true;
+                    break;
+                }
+                Answer::Silent => {}
+                Answer::MayAllow => may_allow = true,
+                Answer::MayDeny => may_deny = true,
+            }
+        }
+        if !is_passed {
+            return ((!may_allow).then_some(false), None);
+        }
+    }
+    ((!may_deny).then_some(true), None)
 }
 
 /// The policies that select a pod in this direction: without any, all is admitted.
@@ -263,10 +324,40 @@ pub fn selecting<'a>(view: &View<'a>, pod: &Pod, direction: Direction) -> Vec<Po
     if pod.spec.host_network == Some(true) {
         return Vec::new();
     }
-    view.in_namespace::<NetworkPolicy>(&pod.namespace)
+    let own = view
+        .in_namespace::<NetworkPolicy>(&pod.namespace)
         .filter(|policy| applies(policy, direction) && selects(policy, &pod.labels))
-        .map(Policy::Kubernetes)
-        .collect()
+        .map(Policy::Kubernetes);
+    let calico = view.in_namespace::<CalicoPolicy>(&pod.namespace);
+    // Calico's API server lists Kubernetes' own once more.
+    let calico = calico
+        .filter(|policy| !policy.meta().name.starts_with("knp."))
+        .map(Policy::Calico);
+    let global = view.all::<GlobalCalicoPolicy>().map(Policy::GlobalCalico);
+    let is_for_pod = |policy: &Policy<'_>| {
+        let spec = policy.calico();
+        spec.is_some_and(|(namespace, spec)| {
+            spec.applies(direction) && spec.selects(namespace, pod, view)
+        })
+    };
+    let mut selecting: Vec<Policy<'a>> = own.collect();
+    let of_calico: Vec<Policy<'a>> = calico.chain(global).filter(is_for_pod).collect();
+    if !of_calico.is_empty() {
+        selecting.extend(of_calico);
+        let place = |policy: &Policy<'_>| match policy.calico() {
+            Some((_, spec)) => (spec.tier().to_owned(), spec.order()),
+            None => ("default".to_owned(), KUBERNETES_ORDER),
+        };
+        selecting.sort_by(|a, b| {
+            let ((of_a, a), (of_b, b), names) =
+                (place(a), place(b), (a.meta().name, b.meta().name));
+            (of_a == "default", of_a)
+                .cmp(&(of_b == "default", of_b))
+                .then(a.total_cmp(&b))
+                .then_with(|| names.0.cmp(names.1))
+        });
+    }
+    selecting
 }
 
 /// Source: `policyTypes` in `staging/src/k8s.io/api/networking/v1/types.go`.

@@ -6,13 +6,13 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 
-use crate::facts::{Container, Pod};
+use crate::facts::{CalicoPolicy, Container, GlobalCalicoPolicy, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::network_policy::{
     Connection, Direction, End, Policy, Ruling, ruling, selecting,
 };
 use crate::kubernetes::services::{self, Host};
-use crate::object::Kind;
+use crate::object::{Described, Kind, Meta};
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Named, Tried};
 use crate::signatures::{self, Meaning};
@@ -94,13 +94,19 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
 
 /// When policies of a namespace came, changed or went.
 fn changes(namespace: &str, view: &View<'_>) -> Vec<Timestamp> {
-    let created = view
-        .in_namespace::<NetworkPolicy>(namespace)
-        .filter_map(|policy| policy.metadata.creation_timestamp.as_ref())
-        .map(|time| time.0);
-    created
-        .chain(view.changed_in(Kind::NetworkPolicy, namespace))
-        .collect()
+    let own = view.in_namespace::<NetworkPolicy>(namespace);
+    let calico = view.in_namespace::<CalicoPolicy>(namespace);
+    let global = view.all::<GlobalCalicoPolicy>();
+    let created = (own.map(|policy| Meta::of(&policy.metadata).created))
+        .chain(calico.map(|policy| policy.meta().created))
+        .chain(global.map(|policy| policy.meta().created));
+    let changed = [
+        (Kind::NetworkPolicy, namespace),
+        (Kind::CalicoPolicy, namespace),
+        (Kind::GlobalCalicoPolicy, ""),
+    ]
+    .map(|(kind, namespace)| view.changed_in(kind, namespace));
+    created.chain(changed).flatten().collect()
 }
 
 /// The pods that an address leads to, and their namespace.
@@ -179,7 +185,11 @@ fn first_blocked<'a>(
     }
     if named_any {
         // What it connects to by name may be admitted, and the name service not.
-        let is_silent = matches!(main, None | Some(Meaning::TimedOut | Meaning::NotConnected));
+        let is_resolved = in_words.iter().any(|tried| {
+            tried.named == Named::Failure && tried.host.parse::<std::net::IpAddr>().is_ok()
+        });
+        let is_silent =
+            matches!(main, None | Some(Meaning::TimedOut | Meaning::NotConnected)) && !is_resolved;
         return is_silent
             .then(|| names_blocked(direction, pod, failing, view))
             .flatten();
