@@ -10,8 +10,8 @@ use crate::finding::Finding;
 use crate::memory::{Id, Key, Memory};
 use crate::object::{Kind, Object};
 use crate::observation::Observation;
-use crate::rules::{Need, RULES};
-use crate::verdict::{NotEvaluable, Report, SCHEMA, Verdict};
+use crate::rules::{Need, RULES, Rule};
+use crate::verdict::{Class, NotEvaluable, Reference, Report, SCHEMA, Verdict};
 use crate::view::View;
 
 /// Names causes from what is observed.
@@ -131,11 +131,27 @@ impl Engine {
     }
 
     /// The classes that cannot be decided, and what is missing.
-    pub fn not_evaluable(&self) -> Vec<NotEvaluable> {
+    pub fn not_evaluable(&mut self) -> Vec<NotEvaluable> {
+        let found: BTreeSet<Class> = self
+            .verdicts()
+            .iter()
+            .map(|verdict| verdict.class)
+            .collect();
+        let unheard = self.unheard();
         let mut missing: Vec<NotEvaluable> = RULES
             .iter()
+            // What was found could be decided.
+            .filter(|rule| !found.contains(&rule.class))
             .filter_map(|rule| {
-                let because = rule.needs.iter().find_map(|need| self.lack(*need))?;
+                let nothing = || self.lack_of_objects(rule);
+                let words = || {
+                    unheard
+                        .clone()
+                        .filter(|_| rule.needs.contains(&Need::Words))
+                };
+                let because = (rule.needs.iter().find_map(|need| self.lack(*need)))
+                    .or_else(nothing)
+                    .or_else(words)?;
                 Some(NotEvaluable {
                     class: rule.class,
                     because,
@@ -145,6 +161,53 @@ impl Engine {
         missing.sort();
         missing.dedup_by(|a, b| a.class == b.class);
         missing
+    }
+
+    /// Why there is nothing that a rule could judge: no object of any of its kinds, and no list that
+    /// says so.
+    fn lack_of_objects(&self, rule: &Rule) -> Option<String> {
+        let is_known = |kind| self.memory.is_listed_anywhere(kind) || self.memory.has_any(kind);
+        if rule.judges.iter().any(|judge| is_known(judge.kind())) {
+            return None;
+        }
+        self.lack(Need::List(rule.judges.first()?.kind()))
+    }
+
+    /// A container that fails, of which nothing says why, and whose log cannot be had.
+    fn unheard(&mut self) -> Option<String> {
+        let unexplained = self.verdicts().iter().filter(|verdict| {
+            matches!(
+                verdict.class,
+                Class::CrashUnexplained | Class::InitContainerFailing
+            )
+        });
+        let suffering: BTreeSet<Reference> = unexplained
+            .flat_map(|verdict| verdict.affected.iter().chain([&verdict.subject]))
+            .cloned()
+            .collect();
+        let namespaces: BTreeSet<&str> = suffering
+            .iter()
+            .filter_map(|one| one.namespace.as_deref())
+            .collect();
+        let view = View::new(&self.memory, self.now);
+        let pods = namespaces
+            .into_iter()
+            .flat_map(|name| self.memory.in_namespace::<Pod>(name));
+        let mut pods = pods.filter(|pod| {
+            !pod.is_untroubled() && suffering.contains(&view.workload(pod).reference)
+        });
+        pods.find_map(|pod| {
+            let mut containers = pod.containers();
+            let unheard = containers.find(|container| {
+                view.crash(pod, container)
+                    .is_some_and(|crash| crash.words.is_none())
+            })?;
+            Some(format!(
+                "no log of container {} of {} in this input",
+                unheard.name(),
+                pod.reference()
+            ))
+        })
     }
 
     /// Everything there is to say now.
@@ -163,6 +226,7 @@ impl Engine {
                 Some(because) => format!("{kind} cannot be read: {because}"),
                 None => format!("no {kind} list in this input"),
             }),
+            Need::Words => None,
             Need::NodeStats if self.memory.has_stats() => None,
             Need::NodeStats => {
                 Some("no kubelet statistics (stats/summary) in this input".to_owned())

@@ -491,6 +491,11 @@ impl Memory {
         namespaces.flat_map(BTreeMap::values).filter_map(T::of)
     }
 
+    /// Whether any object of the kind is known.
+    pub(crate) fn has_any(&self, kind: Kind) -> bool {
+        self.ids(kind).next().is_some()
+    }
+
     pub(crate) fn ids(&self, kind: Kind) -> impl Iterator<Item = Id> {
         self.objects
             .get(&kind)
@@ -717,9 +722,16 @@ fn matters_lately(old: &Object, new: &Object) -> bool {
         (Object::NetworkPolicy(old), Object::NetworkPolicy(new)) => old.spec != new.spec,
         (Object::CalicoPolicy(old), Object::CalicoPolicy(new)) => old.spec != new.spec,
         (Object::GlobalCalicoPolicy(old), Object::GlobalCalicoPolicy(new)) => old.spec != new.spec,
-        (Object::Deployment(old), Object::Deployment(new)) => old.spec != new.spec,
-        (Object::StatefulSet(old), Object::StatefulSet(new)) => old.spec != new.spec,
-        (Object::DaemonSet(old), Object::DaemonSet(new)) => old.spec != new.spec,
+        // What is left out of their templates counts as well: the generation tells.
+        (Object::Deployment(old), Object::Deployment(new)) => {
+            old.spec != new.spec || old.metadata.generation != new.metadata.generation
+        }
+        (Object::StatefulSet(old), Object::StatefulSet(new)) => {
+            old.spec != new.spec || old.metadata.generation != new.metadata.generation
+        }
+        (Object::DaemonSet(old), Object::DaemonSet(new)) => {
+            old.spec != new.spec || old.metadata.generation != new.metadata.generation
+        }
         (Object::Service(old), Object::Service(new)) => old.spec != new.spec,
         _ => false,
     }

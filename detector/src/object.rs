@@ -12,7 +12,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim,
-    ReplicationController, ResourceQuota, Service, ServiceAccount,
+    PodTemplateSpec, ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -215,11 +215,44 @@ macro_rules! described {
 }
 
 described! {
-    Node Namespace Deployment ReplicaSet ReplicationController StatefulSet DaemonSet Job CronJob
-    Service EndpointSlice ConfigMap ServiceAccount PersistentVolumeClaim PersistentVolume
+    Node Namespace Service EndpointSlice ConfigMap ServiceAccount PersistentVolumeClaim PersistentVolume
     StorageClass NetworkPolicy ResourceQuota LimitRange PriorityClass PodDisruptionBudget
-    HorizontalPodAutoscaler ValidatingWebhookConfiguration MutatingWebhookConfiguration Lease
+    ValidatingWebhookConfiguration MutatingWebhookConfiguration Lease
     Role RoleBinding ClusterRole ClusterRoleBinding
+}
+
+/// The types whose pod templates are left out but for their labels: they are large, and their pods
+/// tell what came of them.
+macro_rules! with_templates {
+    ($($kind:ident $template:expr;)*) => {
+        $(impl Described for $kind {
+            fn meta(&self) -> Meta<'_> {
+                Meta::of(&self.metadata)
+            }
+
+            fn decode(value: Value) -> Result<Self, serde_json::Error> {
+                let mut object: $kind = serde_json::from_value(value)?;
+                let template: fn(&mut $kind) -> Option<&mut PodTemplateSpec> = $template;
+                if let Some(template) = template(&mut object) {
+                    template.spec = None;
+                    if let Some(metadata) = &mut template.metadata {
+                        metadata.annotations = None;
+                    }
+                }
+                Ok(object)
+            }
+        })*
+    };
+}
+
+with_templates! {
+    Deployment |object| Some(&mut object.spec.template);
+    ReplicaSet |object| object.spec.template.as_mut();
+    ReplicationController |object| object.spec.as_mut()?.template.as_mut();
+    StatefulSet |object| Some(&mut object.spec.template);
+    DaemonSet |object| Some(&mut object.spec.template);
+    Job |object| Some(&mut object.spec.as_mut()?.template);
+    CronJob |object| Some(&mut object.spec.job_template.spec.as_mut()?.template);
 }
 
 impl<'a> Meta<'a> {
@@ -297,6 +330,14 @@ impl Object {
                 (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
                 (None, Some(name)) => name.to_owned(),
             };
+        }
+        // Of the versions of a kind, what rules read is the same.
+        if let (Some(group), Some(object)) = (kind.groups().first(), value.as_object_mut()) {
+            let version = match *group {
+                "" => kind.version().to_owned(),
+                group => format!("{group}/{}", kind.version()),
+            };
+            object.insert("apiVersion".to_owned(), version.into());
         }
         let object = Object::decode_kind(kind, value).map_err(|source| DecodeError::Malformed {
             kind,

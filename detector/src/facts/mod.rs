@@ -1,7 +1,8 @@
 //! The objects that are kept in another form than Kubernetes declares: because there are many of
-//! them (pods, events), because they come in several shapes (events, Calico's policies), or
+//! them (pods, events), because they come in several shapes (events, autoscalers, Calico's), or
 //! because most of them must not be kept at all (Secrets).
 
+mod autoscaler;
 mod calico;
 mod event;
 mod log;

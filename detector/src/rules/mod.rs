@@ -125,6 +125,8 @@ pub struct Rule {
 pub enum Need {
     /// A list of this kind.
     List(Kind),
+    /// What containers that fail printed last.
+    Words,
     /// The kubelets' `stats/summary`.
     NodeStats,
     /// The kubelets' `/metrics/cadvisor`.
