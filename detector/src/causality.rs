@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::verdict::{Class, Culprit, Phase, Reference, Verdict};
+use crate::verdict::{Class, Confidence, Culprit, Phase, Reference, Verdict};
 
 /// The most pieces of evidence that a verdict shows.
 const MOST_EVIDENCE: usize = 12;
@@ -26,8 +26,9 @@ fn distance(class: Class) -> u8 {
     }
 }
 
-/// Whether a finding of the one class explains one of the other, of the same subject.
-fn is_nearer(cause: Class, symptom: Class) -> bool {
+/// Whether a finding explains another of the same subject.
+fn is_nearer(finding: &Finding, of: &Finding) -> bool {
+    let (cause, symptom) = (finding.class, of.class);
     let leads_to = match cause {
         // What was removed is made again, and finds no place.
         Class::Preempted => matches!(
@@ -35,9 +36,12 @@ fn is_nearer(cause: Class, symptom: Class) -> bool {
             Class::CapacityExhausted | Class::HostPortConflict | Class::PodAffinityUnsatisfiable
         ),
         Class::TaintEvicted => symptom == Class::TaintUntolerated,
-        // That names do not resolve is what everything suffers from, whatever the reason.
+        // Whatever keeps the name service itself from running is a part of that; of those who ask
+        // it, whatever they suffer once they run.
         Class::DnsUnavailable => {
-            symptom != Class::DnsUnavailable && symptom.phase() != Phase::Preparation
+            symptom != Class::DnsUnavailable
+                && (symptom.phase() != Phase::Preparation
+                    || finding.culprit.object == finding.subject && finding.container.is_none())
         }
         _ => false,
     };
@@ -157,7 +161,7 @@ fn roots(findings: &[Finding]) -> Vec<usize> {
                 .copied()
                 .filter(|other| {
                     let other = &findings[*other];
-                    is_nearer(other.class, finding.class)
+                    is_nearer(other, finding)
                         && (other.container.is_none()
                             || finding.container.is_none()
                             || other.container == finding.container)
@@ -236,6 +240,7 @@ fn verdict(causes: Vec<&Finding>, symptoms: Vec<&Finding>) -> Verdict {
         confidence: causes
             .iter()
             .map(|finding| finding.confidence)
+            .chain(proof(first.class, &symptoms))
             .min()
             .unwrap_or(first.confidence),
         since: causes
@@ -244,4 +249,12 @@ fn verdict(causes: Vec<&Finding>, symptoms: Vec<&Finding>) -> Verdict {
             .min()
             .unwrap_or(first.since),
     }
+}
+
+/// How sure a cause is by what it explains: that nothing is there may be meant, until a client fails
+/// on it.
+fn proof(cause: Class, symptoms: &[&Finding]) -> Option<Confidence> {
+    let fails = |symptom: &&Finding| symptom.class == Class::DependencyUnreachable;
+    let is_proven = cause == Class::ScaledToZero && symptoms.iter().any(fails);
+    is_proven.then_some(Confidence::Certain)
 }

@@ -370,7 +370,14 @@ impl<'a> View<'a> {
                         ),
                         _ => outer(&job.metadata, inner),
                     },
-                    Lookup::Absent | Lookup::Unknown => inner,
+                    // Not known: a CronJob's controller names its Jobs after their time.
+                    Lookup::Absent | Lookup::Unknown => match of_schedule(&owner.name, pod.created)
+                    {
+                        Some(name) => {
+                            with(here("CronJob", name), "spec.jobTemplate.spec.template.")
+                        }
+                        None => inner,
+                    },
                 }
             }
             "StatefulSet" | "DaemonSet" | "ReplicationController" => {
@@ -384,6 +391,18 @@ impl<'a> View<'a> {
             },
         }
     }
+}
+
+/// The CronJob that a Job of this name would be of, if the name ends with a time, in minutes, of the
+/// day before its pod was made.
+///
+/// Source: `getJobName` in `pkg/controller/cronjob/utils.go`.
+fn of_schedule(job: &str, created: Option<Timestamp>) -> Option<&str> {
+    const DAY: i64 = 24 * 60;
+    let (name, minutes) = job.rsplit_once('-')?;
+    let minutes: i64 = minutes.parse().ok()?;
+    let made = created?.as_second() / 60;
+    (made - DAY..=made + 1).contains(&minutes).then_some(name)
 }
 
 /// The owner that controls an object.

@@ -220,7 +220,19 @@ impl<'a> View<'a> {
             let cron_job = self.get::<CronJob>(namespace, &owner?.name).found()?;
             Some(cron_job.status.as_ref()?.last_successful_time.as_ref()?.0)
         };
-        is_done || succeeded().is_some_and(|success| Some(success) > since)
+        // Older CronJobs do not say when they succeeded: their Jobs do.
+        let later = |other: &Job| {
+            let of_same = crate::view::controller(&other.metadata).map(|other| &other.uid);
+            let status = other.status.as_ref();
+            let completed = status.and_then(|status| status.completion_time.as_ref());
+            of_same == owner.map(|owner| &owner.uid)
+                && completed.is_some_and(|at| Some(at.0) > since)
+        };
+        let another = || {
+            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+            owner.is_some() && self.in_namespace::<Job>(namespace).any(later)
+        };
+        is_done || succeeded().is_some_and(|success| Some(success) > since) || another()
     }
 
     /// What the run that ended last printed; none where that cannot be had. While its log is on

@@ -116,17 +116,25 @@ fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
+/// The last step of a path that leads to a resource: `.memory`, `["nvidia.com/gpu"]`.
+pub fn step(resource: &str) -> String {
+    if resource
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-')
+    {
+        format!(".{resource}")
+    } else {
+        format!("[{resource:?}]")
+    }
+}
+
 /// The field, from the pod's root, that asks for the most of a resource.
 pub fn largest_field(spec: &PodSpec, resource: &str, side: Side) -> Option<String> {
     let of = |resources: Option<&ResourceRequirements>| {
         let amount = side.of(resources).get(resource).copied();
         amount.filter(|amount| *amount > Quantity::ZERO)
     };
-    let name = if resource.chars().all(|c| c.is_ascii_alphanumeric()) {
-        format!(".{resource}")
-    } else {
-        format!("[{resource:?}]")
-    };
+    let name = step(resource);
     let field = |owner: &str| format!("{owner}.{}{name}", side.field());
     if of(spec.resources.as_ref()).is_some() {
         return Some(field("spec.resources"));

@@ -7,8 +7,8 @@
 //!
 //! # How it tells
 //!
-//! The last run failed, and the last thing that it printed, of all that is understood, is the API
-//! server's refusal, which names user, verb and resource. Where the roles and their bindings are
+//! The last run failed, or the present one goes on failing, and the last thing that it printed, of
+//! all that is understood, is the API server's refusal, which names user, verb and resource. Where the roles and their bindings are
 //! known, they are asked again: what they allow by now is no trouble any more.
 //!
 //! # Not before
@@ -33,20 +33,20 @@ use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::failing;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::signatures::{Meaning, Said};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::AccessDenied,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
-        if failing.ended.is_none_or(|ended| ended.exit_code == 0) || !failing.is_lasting(pod) {
+        if failing.ended_well() || !failing.is_lasting(pod) {
             continue;
         }
         let Some((line, said)) = failing.main_if(|meaning| meaning == Meaning::AccessDenied) else {
@@ -56,7 +56,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             continue;
         };
         let allowed = asked.is_allowed(view);
-        if allowed == Some(true) {
+        // One that serves all the same may not need it: only the roles prove that it is denied.
+        let serves = failing.ended.is_none() && failing.container.is_ready();
+        if allowed == Some(true) || allowed.is_none() && serves {
             continue;
         }
         let workload = view.workload(pod);

@@ -37,15 +37,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use crate::facts::{Container, LogLine, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::files::{self, Held};
-use crate::kubernetes::references::Source;
+use crate::kubernetes::references::{ConfigReference, Source, config_references};
 use crate::rules::failing::{self, Failing};
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::signatures::{Meaning, Said};
-use crate::verdict::{Class, Culprit};
+use crate::verdict::{Class, Culprit, Reference};
 use crate::view::{View, Workload};
 
 pub(super) const RULE: Rule =
-    Rule { class: Class::AppConfigInvalid, needs: &[], judges: &[Judge::Pod(judge)] };
+    Rule { class: Class::AppConfigInvalid, needs: &[Need::Words], judges: &[Judge::Pod(judge)] };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
@@ -53,8 +53,23 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if failing.ended.is_none_or(|ended| ended.exit_code == 0) {
             continue;
         }
-        if let Some((line, said)) = failing.main_if(is_config) {
-            findings.push(finding(pod, &failing, line, said, view));
+        let Some((line, said)) = failing.main() else {
+            continue;
+        };
+        let is_named = || {
+            let file = said.field("file").filter(|_| said.meaning == Meaning::FileMissing)?;
+            configured(pod, &failing.container, file, view)
+        };
+        if is_config(said.meaning) {
+            // The last line may only sum up; the one before it tells the place.
+            let tells_place = |(_, said): &(&LogLine, &Said)| {
+                is_config(said.meaning) && said.field("line").is_some()
+            };
+            let place = failing.said().find(tells_place);
+            let (line, said) = place.filter(|_| said.field("line").is_none()).unwrap_or((line, said));
+            findings.push(finding(pod, &failing, line, said, None, view));
+        } else if let Some(culprit) = is_named() {
+            findings.push(finding(pod, &failing, line, said, Some(culprit), view));
         }
     }
 }
@@ -64,6 +79,7 @@ fn finding(
     failing: &Failing<'_, '_>,
     line: &LogLine,
     said: &Said,
+    named: Option<Culprit>,
     view: &View<'_>,
 ) -> Finding {
     let workload = view.workload(pod);
@@ -73,7 +89,8 @@ fn finding(
     let file = field("file");
     let number: Option<u32> = field("line").and_then(|text| text.parse().ok());
     let problem = problem(failing, line, said);
-    let culprit = culprit(pod, container, &workload, field, &problem, view);
+    let culprit =
+        named.unwrap_or_else(|| culprit(pod, container, &workload, field, &problem, view));
     let place = match (file, number) {
         (Some(file), Some(number)) => format!(" (line {number} of {file})"),
         (Some(file), None) => format!(" ({file})"),
@@ -111,6 +128,29 @@ fn finding(
         );
     }
     finding
+}
+
+/// The field that names a file which is not there: what holds the file itself, an argument or
+/// variable, or a text of a ConfigMap.
+pub(super) fn configured(
+    pod: &Pod,
+    container: &Container<'_>,
+    file: &str,
+    view: &View<'_>,
+) -> Option<Culprit> {
+    if let Some(held) = files::holder(pod, container, file) {
+        return Some(held.culprit(&pod.namespace));
+    }
+    let in_text = |reference: ConfigReference| {
+        let map = view.get::<ConfigMap>(&pod.namespace, &reference.name).found()?;
+        let (key, _) = map.data.iter().flatten().find(|(_, text)| text.contains(file))?;
+        let object = Reference::namespaced("ConfigMap", &pod.namespace, &reference.name);
+        Some(object.field(format!("data[{key:?}]")))
+    };
+    mention(container, &view.workload(pod), file).or_else(|| {
+        let maps = config_references(pod).into_iter();
+        maps.filter(|reference| reference.source == Source::ConfigMap).find_map(in_text)
+    })
 }
 
 /// What is wrong, in the program's words: from the lines that follow where the first does not say.

@@ -17,7 +17,8 @@
 //!
 //! # Looks like
 //!
-//! - Pods that do not run give no metrics: then this is part of their trouble.
+//! - Pods that do not run give no metrics: then this is part of their trouble. So it is of a metrics
+//!   server that does not run.
 //! - `scaled-to-zero`: an autoscaler whose target has no replicas is disabled.
 //!
 //! # Remedy
@@ -29,10 +30,11 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, HorizontalPodAutoscalerStatus,
     MetricTarget, MetricValueStatus,
 };
+use k8s_openapi::api::core::v1::Service;
 
 use crate::finding::Finding;
 use crate::kubernetes::quantity::Quantity;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Rule, dependency};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
@@ -117,8 +119,17 @@ fn judge(autoscaler: &HorizontalPodAutoscaler, view: &View<'_>, findings: &mut V
             "See what the autoscaler says, and mend its metrics, target or maximum",
             command,
         )
-        .explained_by([target]),
+        .explained_by([target])
+        .explained_by(metrics_server(condition.message.as_deref(), view)),
     );
+}
+
+/// What serves the metrics API, where that is what does not answer.
+fn metrics_server(message: Option<&str>, view: &View<'_>) -> Vec<Reference> {
+    let asks = message.is_some_and(|message| message.contains("resource metrics API"));
+    let service = view.get::<Service>("kube-system", "metrics-server").found();
+    let behind = service.filter(|_| asks).map(|service| dependency::explainers(service, view));
+    behind.unwrap_or_default()
 }
 
 /// Whether waiting for metrics would change nothing.

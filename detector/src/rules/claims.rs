@@ -59,8 +59,8 @@ pub(super) enum Trouble {
 }
 
 /// What is wrong with a claim; none if it is bound, healthy, or not known.
-pub(super) fn trouble(pod: &Pod, name: &str, view: &View<'_>) -> Option<Trouble> {
-    let claim = match view.get::<PersistentVolumeClaim>(&pod.namespace, name) {
+pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Trouble> {
+    let claim = match view.get::<PersistentVolumeClaim>(&pod.namespace, claim_name) {
         Lookup::Found(claim) => claim,
         Lookup::Absent => return Some(Trouble::Missing),
         Lookup::Unknown => return None,
@@ -128,7 +128,15 @@ pub(super) fn trouble(pod: &Pod, name: &str, view: &View<'_>) -> Option<Trouble>
         }
     };
     match class {
-        Lookup::Unknown => None,
+        Lookup::Unknown => {
+            let name = class_name?;
+            let absent = format!("storageclass.storage.k8s.io \"{name}\" not found");
+            let mut events = view.events_about(&reference(pod, claim_name), "");
+            let is_said = events.any(|event| event.message.contains(&absent));
+            is_said.then(|| Trouble::NoClass {
+                class: Some(name.to_owned()),
+            })
+        }
         // A name that only volumes share is a class as well.
         Lookup::Absent if has_match && is_listed => None,
         Lookup::Absent => {
@@ -153,9 +161,27 @@ pub(super) fn trouble(pod: &Pod, name: &str, view: &View<'_>) -> Option<Trouble>
         }
         Lookup::Found(class) => {
             let waits = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
-            (!waits && !has_match).then_some(Trouble::BeingMade)
+            (!has_match && (!waits || selected_node(claim).is_some())).then_some(Trouble::BeingMade)
         }
     }
+}
+
+/// The node that the scheduler chose for a claim that waits for its first pod.
+///
+/// Source: `AnnSelectedNode` in `staging/src/k8s.io/component-helpers/storage/volume`.
+fn selected_node(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let annotations = claim.metadata.annotations.as_ref()?;
+    annotations
+        .get("volume.kubernetes.io/selected-node")
+        .map(String::as_str)
+}
+
+/// Whether the scheduler chose a node for one of the pod's claims, whose volume is to be made there.
+pub(super) fn has_node(pod: &Pod, name: &str, view: &View<'_>) -> bool {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found();
+    claim.is_some_and(|claim| selected_node(claim).is_some())
 }
 
 /// Whether one of the pod's claims keeps it from every node.

@@ -9,7 +9,8 @@
 //!
 //! The runtime could not start the last run (`StartError`, `ContainerCannotRun`) and says that
 //! there is no such file; or the run ended with exit code 127 and its last words name a command
-//! that was not found.
+//! that was not found; or the runtime's word is all that the run printed. Or the container cannot
+//! be made, for neither it nor its image has a command.
 //!
 //! # Not before
 //!
@@ -39,7 +40,35 @@ pub(super) const RULE: Rule = Rule {
     judges: &[Judge::Pod(judge)],
 };
 
+/// What runtimes say of a container without a command.
+const NONE_GIVEN: &str = "no command specified";
+
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    if pod.is_untroubled() || pod.deleting.is_some() {
+        return;
+    }
+    for container in pod.containers() {
+        let (reason, message) = container.waiting().unwrap_or_default();
+        if reason != "CreateContainerError" || !message.to_lowercase().contains(NONE_GIVEN) {
+            continue;
+        }
+        let workload = view.workload(pod);
+        let summary = format!(
+            "Container {} of {} is not told what to run, and neither is its image",
+            container.name(),
+            workload.reference,
+        );
+        let culprit = workload.culprit(&format!("{}.command", container.path()));
+        let edit = format!("kubectl edit {}", workload.reference.kubectl());
+        let since = pod.status.start_time.as_ref().map(|time| time.0);
+        let since = since.or(pod.created).unwrap_or(view.now());
+        findings.push(
+            Finding::new(Class::CommandNotFound, workload.reference, culprit, since, summary)
+                .container(container.name())
+                .evidence([container.evidence(pod, "state.waiting", message)])
+                .remedy("Name the command, or use an image that has one", edit),
+        );
+    }
     for failing in failing::containers(pod, view) {
         let Some(ended) = failing.ended else { continue };
         let message = ended.message.as_deref().unwrap_or_default();
@@ -54,11 +83,15 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 };
                 (said, Some(evidence))
             }
-            None if ended.exit_code == 127 => match failing.main_if(is_missing) {
-                Some((line, said)) => (said.clone(), failing.quote(line)),
-                None => continue,
+            // A runtime that finds out once the process exists says so in its place.
+            None => match failing.main_if(is_missing) {
+                Some((line, said))
+                    if ended.exit_code == 127 || line.text.contains("exec ") && failing.says_little() =>
+                {
+                    (said.clone(), failing.quote(line))
+                }
+                _ => continue,
             },
-            None => continue,
         };
         let workload = view.workload(pod);
         let name = failing.container.name();

@@ -7,8 +7,8 @@
 //!
 //! # How it tells
 //!
-//! The last run failed, and the last thing that it printed, of all that is understood, is such an
-//! answer. The culprit is the workload behind the Service that it names or was given.
+//! The last run failed, or the present one goes on failing and is not ready, and the last thing that
+//! it printed, of all that is understood, is such an answer. The culprit is the workload behind the Service that it names or was given.
 //!
 //! # Not before
 //!
@@ -29,20 +29,20 @@ use serde_json::json;
 use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
-use crate::rules::{Judge, Rule, dependency, failing, tried};
+use crate::rules::{Judge, Need, Rule, dependency, failing, tried};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::DependencyRefusing,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
-        if failing.ended.is_none_or(|ended| ended.exit_code == 0) || !failing.is_lasting(pod) {
+        if failing.ended_well() || !failing.is_lasting(pod) {
             continue;
         }
         let Some((line, said)) = failing.main_if(|meaning| meaning == Meaning::WorkRefused) else {

@@ -40,14 +40,14 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Given, Named, Tried};
-use crate::rules::{Judge, Rule, dependency, policy};
+use crate::rules::{Judge, Need, Rule, dependency, policy};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::DependencyUnreachable,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 

@@ -27,14 +27,15 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::facts::Pod;
 use crate::finding::Finding;
+use crate::object::Kind;
 use crate::kubernetes::selector;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::DisruptionBlocked,
-    needs: &[],
+    needs: &[Need::List(Kind::Node), Need::List(Kind::Pod)],
     judges: &[Judge::PodDisruptionBudget(judge)],
 };
 

@@ -81,10 +81,24 @@ impl Failing<'_, '_> {
         lines.get(at + 1)
     }
 
+    /// Whether its last run ended well: then what it printed is no reason.
+    pub fn ended_well(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.exit_code == 0)
+    }
+
     /// Whether it failed often enough not to be a start that a second try mends: twice, or once
     /// where nothing tries again, or it runs and fails.
     pub fn is_lasting(&self, pod: &Pod) -> bool {
         self.times > 1 || pod.is_finished() || self.ended.is_none()
+    }
+
+    /// Whether it printed no more than a line or two.
+    pub fn says_little(&self) -> bool {
+        self.lines()
+            .iter()
+            .filter(|line| !line.text.trim().is_empty())
+            .count()
+            <= 2
     }
 
     /// Whether the runtime could not start the last run at all, and says why in its message.
@@ -103,7 +117,7 @@ impl Failing<'_, '_> {
 }
 
 /// The containers of a pod that fail: whose runs end with a failure, or that run, and whose last
-/// words are of connections that fail.
+/// words are of connections that fail, or of what refuses them.
 pub(super) fn containers<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Failing<'a, 'p>> {
     if pod.is_untroubled() && !view.has_log(pod) {
         return Vec::new();
@@ -143,7 +157,8 @@ fn crashing<'a, 'p>(
     })
 }
 
-/// A container that runs, and the last that it said, more than once, is that it cannot connect.
+/// A container that runs, and the last that it said, more than once, is that it cannot connect or
+/// is refused.
 fn running<'a, 'p>(
     pod: &'p Pod,
     container: Container<'p>,
@@ -155,7 +170,14 @@ fn running<'a, 'p>(
     let words = view.words_of_present_run(pod, &container)?;
     let (from, said) = last_words(Some(&words));
     let lines = words.lines.get(from..).unwrap_or_default();
-    let tells = |(_, said): &&(usize, Said)| said.meaning.is_of_connection();
+    // A server says of others, and goes on serving, that it refuses them.
+    let is_refused = |meaning| match meaning {
+        Meaning::AccessDenied => true,
+        Meaning::LoginRefused | Meaning::WorkRefused => !container.is_ready(),
+        _ => false,
+    };
+    let tells =
+        |(_, said): &&(usize, Said)| said.meaning.is_of_connection() || is_refused(said.meaning);
     let told: Vec<_> = said.iter().filter(tells).collect();
     let (last, _) = told.last()?;
     if told.len() < 2 || last + 2 < lines.len() {
@@ -173,7 +195,7 @@ fn running<'a, 'p>(
         pod,
         "state.running",
         if container.is_ready() {
-            "running, and failing to connect"
+            "running, and failing"
         } else {
             "running, not ready"
         },

@@ -30,8 +30,8 @@ const UNREACHABLE: &[&str] = &[
     "Client.Timeout",
     "TLS handshake timeout",
     "request canceled",
-    "x509:",
-    "tls:",
+    "x509: ",
+    "tls: ",
     "server gave HTTP response to HTTPS client",
     "proxyconnect",
     "toomanyrequests",
@@ -42,6 +42,11 @@ const UNREACHABLE: &[&str] = &[
     "503 Service Unavailable",
     "504 Gateway Time",
     "unexpected EOF",
+    "TLS handshake",
+    "certificate signed by unknown authority",
+    "certificate has expired",
+    "certificate is valid for",
+    "too many requests",
     ": EOF",
 ];
 
@@ -58,7 +63,12 @@ const REFUSED: &[&str] = &[
     "requested access to the resource is denied",
     "failed to fetch oauth token",
     "failed to fetch anonymous token",
-    "denied:",
+    "denied: ",
+    "401 UNAUTHORIZED",
+    "403 (Forbidden)",
+    "401 (Unauthorized)",
+    "invalid username/password",
+    "Requesting bear",
 ];
 
 /// The registry has no such image.
@@ -67,6 +77,10 @@ const NOT_FOUND: &[&str] = &[
     "manifest unknown",
     "name unknown",
     "repository does not exist",
+    "repository name not known to registry",
+    "does not exist or you do not have",
+    "name invalid",
+    "404 Not Found",
 ];
 
 /// What can never become an image.
@@ -75,6 +89,12 @@ const INVALID: &[&str] = &[
     "couldn't parse image name",
     "no match for platform in manifest",
     "no matching manifest for",
+    "no image found in image index for architecture",
+    "does not match the specified platform",
+    "cannot be used on this platform",
+    "unsupported manifest media type",
+    "schema 1 manifest",
+    "invalid tar header",
 ];
 
 /// The containers of a pod whose image cannot be had, each with the class of the reason.
@@ -136,6 +156,17 @@ fn has_pull_secrets(pod: &Pod) -> bool {
 /// The class of what a runtime says of a failed pull. What goes wrong on the way comes first: an
 /// address that is `not found`, a token that cannot be fetched.
 fn classify(words: &str, image: &str, with_secrets: bool) -> Option<(Class, Confidence)> {
+    // The image's own name can hold any word.
+    let mut words = words.to_owned();
+    let name = image.split('@').next().unwrap_or(image);
+    let untagged = name.rsplit_once(':').map_or(name, |(untagged, _)| untagged);
+    for name in [image, name, untagged]
+        .into_iter()
+        .filter(|name| name.contains('/'))
+    {
+        words = words.replace(name, "IMAGE");
+    }
+    let words = &words;
     let says = |words: &str, parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if says(words, INVALID) {
         return Some((Class::ImageInvalid, Confidence::Certain));

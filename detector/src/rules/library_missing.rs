@@ -27,15 +27,15 @@
 
 use crate::facts::Pod;
 use crate::finding::Finding;
-use crate::rules::failing;
-use crate::rules::{Judge, Rule};
+use crate::rules::{app_config_invalid, failing};
+use crate::rules::{Judge, Need, Rule};
 use crate::signatures::Meaning;
 use crate::verdict::Class;
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::LibraryMissing,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 
@@ -44,10 +44,18 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if failing.ended.is_none_or(|ended| ended.exit_code == 0) {
             continue;
         }
-        let Some((line, said)) = failing.main_if(|meaning| meaning == Meaning::LibraryMissing)
-        else {
+        let is_missing =
+            |meaning| matches!(meaning, Meaning::LibraryMissing | Meaning::FileMissing);
+        let Some((line, said)) = failing.main_if(is_missing) else {
             continue;
         };
+        // What the configuration names is the configuration's mistake.
+        let file = said.field("file").filter(|_| said.meaning == Meaning::FileMissing);
+        let container = &failing.container;
+        if file.is_some_and(|file| app_config_invalid::configured(pod, container, file, view).is_some())
+        {
+            continue;
+        }
         let workload = view.workload(pod);
         let name = failing.container.name();
         let file = said

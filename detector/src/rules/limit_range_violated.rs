@@ -25,16 +25,16 @@ use k8s_openapi::api::core::v1::{LimitRange, LimitRangeItem};
 
 use crate::finding::Finding;
 use crate::kubernetes::quantity::Quantity;
-use crate::kubernetes::resources::amounts;
+use crate::kubernetes::resources::{amounts, step};
 use crate::object::Kind;
-use crate::rules::Rule;
+use crate::rules::{Need, Rule};
 use crate::rules::refusal::{self, Refusal, Refused};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::LimitRangeViolated,
-    needs: &[],
+    needs: &[Need::List(Kind::LimitRange)],
     judges: &refusal::judges::<Range>(),
 };
 
@@ -86,8 +86,9 @@ impl Refused for Range {
         let object = Reference::namespaced("LimitRange", &refusal.namespace, &name);
         let subject = &refusal.subject;
         let field = format!(
-            "spec.limits[{index}].{}.{}",
-            constraint.bound, constraint.resource
+            "spec.limits[{index}].{}{}",
+            constraint.bound,
+            step(constraint.resource)
         );
         let summary = format!(
             "{object} refuses the pods of {subject}: {}",
@@ -139,11 +140,14 @@ fn constraints(message: &str) -> Vec<Constraint<'_>> {
             let Some((of, rest)) = message[at + middle.len()..].split_once(" is ") else {
                 continue;
             };
-            // The sentence has one comma: "..., but limit is 1Gi".
-            let (Some((amount, said)), true) = (rest.split_once(','), sentence.starts_with(before))
-            else {
+            // It has one comma, "... is 1Gi, but limit is 2Gi", or a full stop: "... is 1Gi.  No
+            // limit is specified".
+            let unset = rest.find(".  No ").filter(|at| !rest[..*at].contains(','));
+            let amount = unset.or(rest.find(','));
+            let (Some(at), true) = (amount, sentence.starts_with(before)) else {
                 continue;
             };
+            let (amount, said) = (&rest[..at], &rest[at + 1..]);
             let length = sentence.len() - said.len();
             let end = said
                 .find([',', ']'])

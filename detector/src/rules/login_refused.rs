@@ -7,8 +7,8 @@
 //!
 //! # How it tells
 //!
-//! The last run failed, and the last thing that it printed, of all that is understood, is that the
-//! login was refused. The culprit is where the container gets its credentials from: the variable
+//! The last run failed, or the present one goes on failing and is not ready, and the last thing that
+//! it printed, of all that is understood, is that the login was refused. The culprit is where the container gets its credentials from: the variable
 //! whose name speaks of a password, token or the like, or the Secret behind it.
 //!
 //! # Not before
@@ -31,20 +31,20 @@ use crate::kubernetes::files;
 use crate::kubernetes::references::Source;
 use crate::kubernetes::services::{self, Host};
 use crate::rules::{failing, tried};
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Reference};
 use crate::view::{View, Workload};
 
 pub(super) const RULE: Rule = Rule {
     class: Class::LoginRefused,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
-        if failing.ended.is_none_or(|ended| ended.exit_code == 0) || !failing.is_lasting(pod) {
+        if failing.ended_well() || !failing.is_lasting(pod) {
             continue;
         }
         let Some((line, said)) = failing.main_if(|meaning| meaning == Meaning::LoginRefused) else {

@@ -8,22 +8,24 @@
 //! The scheduler says that the pod is unschedulable, its claim is Pending, nothing provisions
 //! volumes of its class, and each volume differs from the claim: in capacity, access modes, volume
 //! mode, selector, or class, belongs to another claim, or can only be used on nodes that the pod
-//! cannot run on. Or the volume that the claim was bound to is gone.
+//! cannot run on. Or the volume that the claim was bound to is gone. Or a provisioner is to make the
+//! volume, and was not heard of (`likely`).
 //!
 //! # Not before
 //!
-//! Three seconds.
+//! Three seconds; five minutes for a provisioner that is silent.
 //!
 //! # Looks like
 //!
 //! - `storage-class-missing`: the claim's class does not exist.
+//! - `volume-mount-failed`: the provisioner says that it fails.
 //! - A claim that waits for its first pod (`WaitForFirstConsumer`) is healthy until then.
 //!
 //! # Remedy
 //!
 //! Change the claim, or add a volume that satisfies it.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::facts::Pod;
@@ -34,7 +36,7 @@ use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
 use crate::rules::unschedulable::Obstacle;
 use crate::rules::{Judge, Need, Rule, unschedulable};
-use crate::verdict::Class;
+use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -48,17 +50,23 @@ pub(super) const RULE: Rule = Rule {
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
+/// How long a provisioner may be silent.
+const NEVER_MADE: SignedDuration = SignedDuration::from_mins(5);
+
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some((evidence, since)) = unschedulable::complaint(pod) else {
         return;
     };
     for claim in claims::of(pod) {
-        let reasons = match claims::trouble(pod, &claim.name, view) {
-            Some(Trouble::NoVolume(reasons)) => reasons,
+        let (reasons, confidence) = match claims::trouble(pod, &claim.name, view) {
+            Some(Trouble::NoVolume(reasons)) => (reasons, Confidence::Certain),
             None => match elsewhere(pod, &claim.name, view) {
-                Some(reasons) => reasons,
+                Some(reasons) => (reasons, Confidence::Certain),
                 None => continue,
             },
+            Some(Trouble::BeingMade) if is_never_made(pod, &claim.name, since, view) => {
+                (Vec::new(), Confidence::Likely)
+            }
             Some(_) => continue,
         };
         if !view.ripe(since, PATIENCE) {
@@ -81,6 +89,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 since,
                 summary,
             )
+            .confidence(confidence)
             .detail("volumes", volumes)
             .detail("volume", claim.volume)
             .evidence([evidence.clone()])
@@ -94,6 +103,13 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             ),
         );
     }
+}
+
+/// Whether nothing makes the volume of a claim: its provisioner has not said a word for long.
+fn is_never_made(pod: &Pod, claim: &str, since: Timestamp, view: &View<'_>) -> bool {
+    let mut events = view.events_about(&claims::reference(pod, claim), "");
+    let says = ["ProvisioningFailed", "Provisioning", "ProvisioningSucceeded"];
+    !events.any(|event| says.contains(&event.reason.as_str())) && view.ripe(since, NEVER_MADE)
 }
 
 /// The volumes that a claim could be bound to, if none of them can be used on a node that the pod

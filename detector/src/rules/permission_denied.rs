@@ -50,11 +50,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         for container in pod.containers() {
             if let Some((reason, message)) = container.waiting()
                 && reason == "CreateContainerConfigError"
-                && message.contains("runAsNonRoot")
+                && (message.contains("runAsNonRoot") || message.contains("non-root policy"))
             {
                 let evidence = container.evidence(pod, "state.waiting", message);
                 let since = pod.created.unwrap_or(view.now());
-                let what = "runAsNonRoot";
+                let by_user = message.contains("runAsUser breaks");
+                let what = if by_user { "runAsUser" } else { "runAsNonRoot" };
                 findings.push(finding(pod, &container, view, what, message, since).evidence([evidence]));
             }
         }
@@ -104,6 +105,11 @@ fn finding(
         match security.and_then(|context| context.run_as_non_root) {
             Some(_) => format!("{path}.securityContext.runAsNonRoot"),
             None => "spec.securityContext.runAsNonRoot".to_owned(),
+        }
+    } else if what == "runAsUser" {
+        match security.and_then(|context| context.run_as_user) {
+            Some(_) => format!("{path}.securityContext.runAsUser"),
+            None => "spec.securityContext.runAsUser".to_owned(),
         }
     } else if lower.contains("read-only file system") || lower.contains("erofs") {
         format!("{path}.securityContext.readOnlyRootFilesystem")

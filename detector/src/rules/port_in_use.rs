@@ -28,14 +28,14 @@
 use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::rules::failing;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::signatures::Meaning;
 use crate::verdict::Class;
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::PortInUse,
-    needs: &[],
+    needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
 

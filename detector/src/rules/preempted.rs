@@ -38,13 +38,13 @@ use k8s_openapi::api::core::v1::ReplicationController;
 use crate::facts::{Event, Pod};
 use crate::finding::Finding;
 use crate::object::{Kind, Resource};
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::{Lookup, View, controller};
 
 pub(super) const RULE: Rule = Rule {
     class: Class::Preempted,
-    needs: &[],
+    needs: &[Need::List(Kind::Event)],
     judges: &[
         Judge::Event(&["Preempted"], judge_event),
         Judge::Pod(judge_pod),

@@ -6,8 +6,8 @@
 //! # How it tells
 //!
 //! A ReplicaSet or ReplicationController has the condition `ReplicaFailure`, or the latest event
-//! of a StatefulSet, DaemonSet or Job that is short of pods is `FailedCreate`, with `exceeded quota`
-//! or `failed quota`; and the quota still has no room for what was requested.
+//! of a StatefulSet, DaemonSet or Job that is short of pods, or of a CronJob, is `FailedCreate`, with
+//! `exceeded quota` or `failed quota`; and the quota still has no room for what was requested.
 //!
 //! # Not before
 //!
@@ -26,7 +26,7 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 
 use crate::finding::Finding;
 use crate::kubernetes::quantity::Quantity;
-use crate::kubernetes::resources::{Amounts, amounts};
+use crate::kubernetes::resources::{Amounts, amounts, step};
 use crate::rules::Rule;
 use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
@@ -105,7 +105,7 @@ impl Refused for Quota {
             (None, None) => format!("{object} refuses the pods of {subject}"),
         };
         let culprit = match &resource {
-            Some(resource) => object.clone().field(format!("spec.hard[{resource:?}]")),
+            Some(resource) => object.clone().field(format!("spec.hard{}", step(resource))),
             None => object.clone().whole(),
         };
         let state = (confidence == Confidence::Certain).then(|| Evidence {

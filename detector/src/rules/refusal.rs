@@ -2,12 +2,13 @@
 //! server's words for it.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::finding::Finding;
+use crate::object::Kind;
 use crate::rules::Judge;
 use crate::verdict::{Evidence, Reference};
 use crate::view::{View, controller};
@@ -37,14 +38,42 @@ pub(super) trait Refused {
 }
 
 /// The judges of all kinds that make pods, for one class.
-pub(super) const fn judges<R: Refused>() -> [Judge; 5] {
+pub(super) const fn judges<R: Refused>() -> [Judge; 7] {
     [
+        Judge::Deployment(deployment::<R>),
+        Judge::CronJob(cron_job::<R>),
         Judge::ReplicaSet(replica_set::<R>),
         Judge::ReplicationController(replication_controller::<R>),
         Judge::StatefulSet(stateful_set::<R>),
         Judge::DaemonSet(daemon_set::<R>),
         Judge::Job(job::<R>),
     ]
+}
+
+/// Only where its ReplicaSets are not known, whose condition it repeats.
+fn deployment<R: Refused>(owner: &Deployment, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let namespace = owner.metadata.namespace.as_deref().unwrap_or_default();
+    let status = owner.status.as_ref();
+    let replicas = status.and_then(|status| status.replicas).unwrap_or(0);
+    if view.is_listed(Kind::ReplicaSet, namespace) || replicas >= owner.spec.replicas.unwrap_or(1) {
+        return;
+    }
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let failure = conditions.into_iter().flatten().find(|condition| {
+        condition.type_.as_deref() == Some("ReplicaFailure")
+            && condition.status.as_deref() == Some("True")
+    });
+    let Some(failure) = failure else { return };
+    let at = failure.last_transition_time.as_ref().map(|time| time.0);
+    let message = failure.message.as_deref().unwrap_or_default();
+    of_condition::<R>("Deployment", &owner.metadata, message, at, view, findings);
+}
+
+/// The Jobs themselves can be refused: a quota can count them.
+fn cron_job<R: Refused>(owner: &CronJob, view: &View<'_>, findings: &mut Vec<Finding>) {
+    if owner.spec.suspend != Some(true) {
+        of_event::<R>("CronJob", &owner.metadata, view, findings);
+    }
 }
 
 fn replica_set<R: Refused>(set: &ReplicaSet, view: &View<'_>, findings: &mut Vec<Finding>) {

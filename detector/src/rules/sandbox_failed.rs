@@ -30,12 +30,13 @@ use jiff::SignedDuration;
 
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
-use crate::rules::{Judge, Rule, out_of_memory};
+use crate::object::Kind;
+use crate::rules::{Judge, Need, Rule, out_of_memory};
 use crate::verdict::{Class, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule =
-    Rule { class: Class::SandboxFailed, needs: &[], judges: &[Judge::Pod(judge)] };
+    Rule { class: Class::SandboxFailed, needs: &[Need::List(Kind::Event)], judges: &[Judge::Pod(judge)] };
 
 /// How long a sandbox may fail before it counts.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);

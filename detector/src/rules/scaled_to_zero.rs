@@ -6,7 +6,7 @@
 //!
 //! `spec.replicas` is 0, the Service's selector matches the labels of the template, and no pod at
 //! all is behind the Service. It is certain where a ready pod of the workload went within the last
-//! ten minutes, else likely: it may be meant so. A workload that something else manages, or that an
+//! ten minutes, or where a client fails on it, else likely: it may be meant so. A workload that something else manages, or that an
 //! autoscaler may scale to zero, is left alone.
 //!
 //! # Not before
@@ -32,13 +32,13 @@ use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::selector;
 use crate::object::Kind;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::{View, controller};
 
 pub(super) const RULE: Rule = Rule {
     class: Class::ScaledToZero,
-    needs: &[],
+    needs: &[Need::List(Kind::Service), Need::List(Kind::Pod)],
     judges: &[
         Judge::Deployment(judge_deployment),
         Judge::StatefulSet(judge_stateful_set),

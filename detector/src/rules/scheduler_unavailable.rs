@@ -15,6 +15,7 @@
 //!
 //! - A pod behind a scheduling gate waits on purpose, and says so.
 //! - A pod that no node takes has the condition PodScheduled with reason Unschedulable.
+//! - A pod whose node is chosen and whose volume is being made for it: its claim names the node.
 //!
 //! # Remedy
 //!
@@ -24,7 +25,7 @@ use jiff::SignedDuration;
 
 use crate::facts::Pod;
 use crate::finding::Finding;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Rule, claims};
 use crate::verdict::{Class, Evidence};
 use crate::view::View;
 
@@ -48,6 +49,11 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     if view.events_of(pod).next().is_some() || !view.ripe(created, PATIENCE) {
+        return;
+    }
+    // The scheduler chose a node, and waits for a volume to be made there.
+    let mut claims = claims::of(pod).into_iter();
+    if claims.any(|claim| claims::has_node(pod, &claim.name, view)) {
         return;
     }
     let workload = view.workload(pod);

@@ -10,7 +10,8 @@
 //! None of the pods that it selects has a port of that name and protocol: then it is `certain`.
 //! Or it is a number that none of them declares while they declare others, and that nothing of
 //! their specification mentions, neither a probe nor a variable nor an argument: then it is
-//! `likely`, for a port need not be declared.
+//! `likely`, for a port need not be declared. So it is where none of them declares any, once a
+//! client is refused there though they are ready.
 //!
 //! # Not before
 //!
@@ -33,16 +34,18 @@ use serde_json::{Value, json};
 
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
-use crate::kubernetes::services;
+use crate::kubernetes::services::{self, Host};
 use crate::object::{Kind, Meta};
-use crate::rules::{Judge, Need, Rule};
+use crate::rules::tried::{self, Named};
+use crate::rules::{Judge, Need, Rule, failing};
+use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::ServicePortMismatch,
     needs: &[Need::List(Kind::Pod)],
-    judges: &[Judge::Service(judge)],
+    judges: &[Judge::Service(judge), Judge::Pod(judge_client)],
 };
 
 fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
@@ -68,6 +71,48 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// A client that ready pods refuse, on a number that nothing of their specification names.
+fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    for failing in failing::containers(pod, view) {
+        let is_refused = failing.main_if(|meaning| meaning == Meaning::Refused).is_some();
+        if !is_refused || !failing.is_lasting(pod) {
+            continue;
+        }
+        let refused = tried::in_words(&failing).into_iter().filter(|tried| {
+            tried.named == Named::Failure && tried.meaning == Some(Meaning::Refused)
+        });
+        let wrong = refused.filter_map(|tried| {
+            let host = services::host(view, pod, &tried.host);
+            let number = tried::port_meant(&tried, &host)?;
+            let Host::Service(service) = host else {
+                return None;
+            };
+            let port = services::port_of(service, number)?;
+            let mut ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+            let index = ports.position(|other| other == port)?;
+            let pods = services::pods(view, service)?;
+            let target = match &port.target_port {
+                Some(IntOrString::Int(number)) if *number != 0 => *number,
+                Some(IntOrString::String(_)) => return None,
+                _ => port.port,
+            };
+            let is_known = |pod: &&Pod| {
+                ports_of(pod).any(|declared| declared.container_port == target)
+                    || mentions(pod, target)
+            };
+            let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
+            if pods.iter().any(is_known) || !pods.iter().any(is_ready) || services::is_headless(service) {
+                return None;
+            }
+            let field = format!("spec.ports[{index}].targetPort");
+            let finding = finding(service, (port, json!(target)), field, Confidence::Likely, &pods, view);
+            let words = tried.evidence.clone();
+            Some(finding.evidence(words).affects([view.workload(pod).reference]))
+        });
+        findings.extend(wrong);
+    }
+}
+
 /// The target port that the pods do not have, and the field that is wrong.
 fn mismatch(port: &ServicePort, pods: &[&Pod]) -> Option<(Value, &'static str, Confidence)> {
     let protocol = port.protocol.as_deref().unwrap_or("TCP");
@@ -77,7 +122,7 @@ fn mismatch(port: &ServicePort, pods: &[&Pod]) -> Option<(Value, &'static str, C
             Err(_) => {
                 let lacks = |pod: &&Pod| services::named_port(pod, name, protocol).is_none();
                 let other_protocol = pods.iter().any(|pod| {
-                    ports(pod).any(|declared| declared.name.as_deref() == Some(name.as_str()))
+                    ports_of(pod).any(|declared| declared.name.as_deref() == Some(name.as_str()))
                 });
                 let field = if other_protocol { "protocol" } else { "targetPort" };
                 return pods.iter().all(lacks).then(|| (json!(name), field, Confidence::Certain));
@@ -86,9 +131,9 @@ fn mismatch(port: &ServicePort, pods: &[&Pod]) -> Option<(Value, &'static str, C
         Some(IntOrString::Int(number)) if *number != 0 => *number,
         _ => port.port,
     };
-    let declared = |pod: &&Pod| ports(pod).any(|declared| declared.container_port == number);
+    let declared = |pod: &&Pod| ports_of(pod).any(|declared| declared.container_port == number);
     let with_protocol = |pod: &&Pod| {
-        ports(pod).any(|declared| {
+        ports_of(pod).any(|declared| {
             declared.container_port == number
                 && declared.protocol.as_deref().unwrap_or("TCP") == protocol
         })
@@ -99,11 +144,11 @@ fn mismatch(port: &ServicePort, pods: &[&Pod]) -> Option<(Value, &'static str, C
     if pods.iter().any(declared) {
         return Some((json!(number), "protocol", Confidence::Likely));
     }
-    let none_or_known = |pod: &&Pod| ports(pod).next().is_none() || mentions(pod, number);
+    let none_or_known = |pod: &&Pod| ports_of(pod).next().is_none() || mentions(pod, number);
     (!pods.iter().any(none_or_known)).then(|| (json!(number), "targetPort", Confidence::Likely))
 }
 
-fn ports(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
+fn ports_of(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
     pod.containers().flat_map(|container| container.spec.ports.iter().flatten())
 }
 
@@ -149,7 +194,7 @@ fn finding(
     let reference = services::reference(service);
     let have: BTreeSet<(i32, &str, Option<&str>)> = pods
         .iter()
-        .flat_map(|pod| ports(pod))
+        .flat_map(|pod| ports_of(pod))
         .map(|port| {
             (
                 port.container_port,

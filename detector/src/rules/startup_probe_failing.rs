@@ -25,13 +25,14 @@
 
 use crate::facts::Pod;
 use crate::finding::Finding;
+use crate::object::Kind;
 use crate::rules::probes::{self, Which};
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Need, Rule};
 use crate::verdict::Class;
 use crate::view::View;
 
 pub(super) const RULE: Rule =
-    Rule { class: Class::StartupProbeFailing, needs: &[], judges: &[Judge::Pod(judge)] };
+    Rule { class: Class::StartupProbeFailing, needs: &[Need::List(Kind::Event)], judges: &[Judge::Pod(judge)] };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let looked_for = (Class::StartupProbeFailing, Which::Startup);

@@ -6,7 +6,8 @@
 //! # How it tells
 //!
 //! The scheduler says that the pod is unschedulable, its claim is Pending, and the class is absent
-//! while all classes are known. A class name that volumes share needs no StorageClass.
+//! while all classes are known. A class name that volumes share needs no StorageClass. Where the
+//! classes are not known, the claim's event `ProvisioningFailed` decides (`likely`).
 //!
 //! # Not before
 //!
@@ -28,7 +29,7 @@ use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
 use crate::rules::{Judge, Need, Rule, unschedulable};
-use crate::verdict::Class;
+use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -78,6 +79,11 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 since,
                 summary,
             )
+            .confidence(if view.is_listed_everywhere(Kind::StorageClass) {
+                Confidence::Certain
+            } else {
+                Confidence::Likely
+            })
             .detail("storageClass", class)
             .detail("volume", claim.volume)
             .evidence(said.into_iter().chain([evidence.clone()]))

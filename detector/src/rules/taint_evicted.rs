@@ -34,13 +34,13 @@ use k8s_openapi::api::core::v1::{Node, Taint};
 use crate::facts::{Event, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::{Judge, Rule, replicas};
+use crate::rules::{Judge, Need, Rule, replicas};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::{View, controller};
 
 pub(super) const RULE: Rule = Rule {
     class: Class::TaintEvicted,
-    needs: &[],
+    needs: &[Need::List(Kind::Event)],
     judges: &[Judge::Event(&["TaintManagerEviction"], judge)],
 };
 

@@ -231,6 +231,9 @@ fn computed(
             Obstacle::Selector
         } else {
             // A cluster without nodes.
+            if claims::hold_up(pod, view) {
+                return certain(Obstacle::Volumes);
+            }
             return Some((Obstacle::Capacity, Confidence::Likely));
         };
         return certain(obstacle);

@@ -7,8 +7,9 @@
 //!
 //! A container waits with `ContainerCreating` or `PodInitializing`, and an event `FailedMount`,
 //! `FailedAttachVolume` or `FailedMapVolume` of the pod within the last five minutes names the
-//! volume and the error. For a pod without a node: its claim waits for a provisioner that says
-//! `ProvisioningFailed`.
+//! volume and the error. Or a container is not made or started, because the kubelet or the runtime
+//! cannot put a volume, or the part of it that `subPath` names, where it is to be mounted. For a pod
+//! without a node: its claim waits for a provisioner that says `ProvisioningFailed`.
 //!
 //! # Not before
 //!
@@ -26,16 +27,17 @@
 
 use jiff::SignedDuration;
 
-use crate::facts::{Event, Pod};
+use crate::facts::{Container, Event, Pod};
 use crate::finding::Finding;
+use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
-use crate::rules::{Judge, Rule, unschedulable};
-use crate::verdict::{Class, Confidence, Reference};
+use crate::rules::{Judge, Need, Rule, unschedulable};
+use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::VolumeMountFailed,
-    needs: &[],
+    needs: &[Need::List(Kind::Event)],
     judges: &[Judge::Pod(judge)],
 };
 
@@ -51,6 +53,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     if pod.node.is_none() {
         provisioning(pod, view, findings);
         return;
+    }
+    for container in pod.containers() {
+        findings.extend(at_start(pod, &container, view));
     }
     let waits = pod.containers().any(|container| {
         matches!(
@@ -68,7 +73,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         ) && !is_of_another_class(&event.message)
     });
     // The event that names the volume, rather than the sum of them.
-    let Some(event) = failures.max_by_key(|event| (volume_of(event).is_some(), event.last)) else {
+    let Some(event) = failures.max_by_key(|event| (event.message.contains("for volume \""), event.last)) else {
         return;
     };
     let (Some(first), Some(last)) = (event.first.or(event.last), event.last) else {
@@ -120,11 +125,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
 
 /// A claim whose provisioner fails, of a pod that no node takes for it.
 fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
-    let Some((evidence, since)) = unschedulable::complaint(pod) else {
-        return;
-    };
+    let complaint = unschedulable::complaint(pod);
     for claim in claims::of(pod) {
-        if claims::trouble(pod, &claim.name, view) != Some(Trouble::BeingMade) {
+        // While the scheduler waits for the volume it says nothing.
+        let is_waited_for = claims::has_node(pod, &claim.name, view);
+        let is_stuck = complaint.is_some() || is_waited_for && pod.deleting.is_none();
+        if !is_stuck || claims::trouble(pod, &claim.name, view) != Some(Trouble::BeingMade) {
             continue;
         }
         let object = claims::reference(pod, &claim.name);
@@ -133,6 +139,9 @@ fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some(event) = failures.max_by_key(|event| event.last) else {
             continue;
         };
+        let since = complaint.as_ref().map(|(_, since)| *since).or(event.first).or(event.last);
+        let since = since.unwrap_or(view.now());
+        let evidence = complaint.as_ref().map(|(evidence, _)| evidence.clone());
         let is_current = event.last.is_some_and(|last| view.within(last, RETRIED));
         if !is_current || !view.ripe(since, SLOW) {
             continue;
@@ -151,13 +160,70 @@ fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .confidence(Confidence::Likely)
             .detail("volume", claim.volume)
             .detail("error", event.message.clone())
-            .evidence([event.evidence(), evidence.clone()])
+            .evidence([event.evidence()].into_iter().chain(evidence))
             .remedy(
                 "See what the provisioner says",
                 format!("kubectl describe {}", object.kubectl()),
             ),
         );
     }
+}
+
+/// A container that cannot be made because what it mounts is not as the mount says: the runtime
+/// cannot put it there, or the kubelet cannot make the part of the volume that it asks for.
+///
+/// Source: `pkg/kubelet/kubelet_pods.go` (`makeMounts`); `opencontainers/runc: libcontainer/rootfs_linux.go`.
+fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Finding> {
+    let (reason, message) = container.waiting().unwrap_or_default();
+    let ended = container.ended().next();
+    let could_not_start = ended
+        .filter(|run| !container.is_running() && !view.is_crash_over(pod, container, run))
+        .filter(|run| matches!(run.reason.as_deref(), Some("StartError" | "ContainerCannotRun")));
+    let is_making = matches!(
+        reason,
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"
+    );
+    let message = match could_not_start.and_then(|run| run.message.as_deref()) {
+        Some(said) if !is_making => said,
+        _ if is_making => message,
+        _ => return None,
+    };
+    let mounts = container.spec.volume_mounts.iter().flatten();
+    let quoted = |text: &str| message.contains(&format!("\"{text}\""));
+    let by_sub_path = message.contains("subPath");
+    let at_path = message.contains("error mounting \"") || message.contains("not a shared mount");
+    let mount = mounts.into_iter().find(|mount| {
+        by_sub_path && quoted(&mount.name)
+            || at_path && message.contains(&format!("{}\"", mount.mount_path))
+    })?;
+    let volume = mount.name.as_str();
+    let workload = view.workload(pod);
+    let first = (view.events_of(pod))
+        .filter(|event| event.reason == "Failed" && event.about.container() == Some(container.name()))
+        .filter_map(|event| event.first)
+        .min();
+    let finished = ended.and_then(|run| run.finished_at.as_ref()).map(|time| time.0);
+    let since = first.or(finished).or(pod.created).unwrap_or(view.now());
+    let error = message.rsplit_once("error mounting ").map_or(message, |(_, error)| error).trim();
+    let name = container.name();
+    let summary = format!(
+        "Volume {volume} cannot be mounted at {} of container {name} of {}: {error}",
+        mount.mount_path, workload.reference
+    );
+    let mut volumes = pod.spec.volumes.iter().flatten();
+    let culprit = match volumes.position(|volume| volume.name == mount.name) {
+        Some(index) => workload.culprit(&format!("spec.volumes[{index}]")),
+        None => workload.culprit(&format!("{}.volumeMounts", container.path())),
+    };
+    let command = format!("kubectl edit {}", workload.reference.kubectl());
+    Some(
+        Finding::new(Class::VolumeMountFailed, workload.reference, culprit, since, summary)
+            .container(name)
+            .detail("volume", volume)
+            .detail("error", error)
+            .evidence([Evidence { at: Some(since), ..container.evidence(pod, "state", message) }])
+            .remedy("Mount a file onto a file and a folder onto a folder, at a path that exists", command),
+    )
 }
 
 fn is_of_another_class(message: &str) -> bool {
@@ -170,10 +236,15 @@ fn is_of_another_class(message: &str) -> bool {
         || message.contains("not registered")
 }
 
-/// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`.
+/// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`, or the only
+/// one of `Unable to attach or mount volumes: unmounted volumes=[data], ...`.
 fn volume_of(event: &Event) -> Option<&str> {
-    let (_, rest) = event.message.split_once("for volume \"")?;
-    rest.split_once('"').map(|(name, _)| name)
+    if let Some((_, rest)) = event.message.split_once("for volume \"") {
+        return rest.split_once('"').map(|(name, _)| name);
+    }
+    let (_, rest) = event.message.split_once("unmounted volumes=[")?;
+    let (names, _) = rest.split_once(']')?;
+    (!names.is_empty() && !names.contains(' ')).then_some(names)
 }
 
 /// A volume's place and name in the pod: messages name a claim's volume by its PersistentVolume.

@@ -15,6 +15,7 @@
 //! # Looks like
 //!
 //! - A webhook that answers and refuses (`denied the request`) does its work.
+//! - What keeps the webhook's own pods from running: then this is part of that verdict.
 //!
 //! # Remedy
 //!
@@ -23,17 +24,21 @@
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
+use k8s_openapi::api::core::v1::Service;
 
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::Rule;
+use crate::rules::{Need, Rule, dependency};
 use crate::rules::refusal::{self, Refusal, Refused, between};
 use crate::verdict::{Class, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::WebhookUnavailable,
-    needs: &[],
+    needs: &[
+        Need::List(Kind::ValidatingWebhookConfiguration),
+        Need::List(Kind::MutatingWebhookConfiguration),
+    ],
     judges: &refusal::judges::<Webhook>(),
 };
 
@@ -99,10 +104,13 @@ impl Refused for Webhook {
         .evidence([refusal.evidence.clone()]);
         match &client.service {
             Some(service) => {
+                let known = view.get::<Service>(&service.namespace, &service.name).found();
+                let behind = known.map(|known| dependency::explainers(known, view));
                 let service = Reference::namespaced("Service", &service.namespace, &service.name);
                 let command = format!("kubectl describe {}", service.kubectl());
                 finding = finding
                     .detail_object("service", &service)
+                    .explained_by(behind.unwrap_or_default())
                     .remedy("Bring the webhook's Service back", command);
             }
             None => finding = finding.detail("service", target),

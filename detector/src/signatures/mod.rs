@@ -41,6 +41,8 @@ pub enum Meaning {
     Unresolved,
     /// A library, module or file of the program is not there: field `file`.
     LibraryMissing,
+    /// A file is not there, and it does not show whose it is: field `file`.
+    FileMissing,
     /// A command is not there: field `command`.
     CommandNotFound,
     /// The system refuses a file, port or call: field `what`.

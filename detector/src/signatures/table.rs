@@ -185,8 +185,10 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<what>/[^\s:'\x22()]+) \((?i:Permission denied|Read-only file system)\)"
         r"(?i)access to the path '(?P<what>[^']+)' is denied"
         r"(?i)(?:has wrong|incorrect) (?:ownership|permissions?):? (?:on )?(?P<what>/\S+)"
+        r#"(?i)(?:directory|file) "(?P<what>[^"]+)" has (?:wrong ownership|invalid permissions|incorrect permissions|group or world access)"#
+        r"(?P<what>'/[^']+') \((?:Errcode|OS errno):? (?:1|13|30)\b"
         r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
-        r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?$"
+        r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
         r"\(os error (?:13|30)\)"
         r"(?:^|[^\w])(?:PermissionError|EACCES|EROFS)\b"
         r"^(?:\S+: )?(?:Permission denied|Read-only file system|Operation not permitted)$"
@@ -204,6 +206,11 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"line (?P<line>\d+) of configuration file "(?P<file>[^"]+)""#
         r#"(?P<problem>could not load (?P<file>\S*pg_hba\.conf))"#
         r#"could not access the server configuration file "(?P<file>[^"]+)": (?P<problem>.+)"#
+        r"(?i)syntax error, (?P<problem>.+) in (?P<file>/\S+\.ini) on line (?P<line>\d+)"
+        r"(?P<file>/[^\s:]*Caddyfile):(?P<line>\d+)(?: - Error during parsing)?:? (?P<problem>.+)"
+        r#"(?i)config error file="(?P<file>[^"]+)" .*error="(?P<problem>[^"]*)""#
+        r"\[error\] \[config\] (?P<problem>.+)"
+        r"(?P<problem>Config File .*Not Found in .*)"
         r"(?P<problem>Found option without preceding group) in config file:? (?P<file>\S+) at line:? (?P<line>\d+)"
         r"(?:\[ERROR\].*|mysqld: |mariadbd: )(?P<problem>unknown (?:variable|option) '(?P<argument>[^']+)')"
         r"(?P<problem>Could not open required defaults file): (?P<file>\S+)"
@@ -242,7 +249,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): no such file or directory)"
         r"(?i)(?P<problem>No such file or directory: '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
         r"(?i)(?P<problem>ENOENT: no such file or directory, open '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
-        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|unrecognized option|unknown option|invalid option|illegal option|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
+        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecognized option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
         r#"(?P<problem>invalid (?:value|argument) ["'](?P<argument>[^"']*)["'] for (?:flag |")?[^\n]*)"#
         r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+)["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
         r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+).*)"#
@@ -251,8 +258,13 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
         r"(?P<problem>required key (?P<name>\w+) missing value)"
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
+        r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
+        r"(?P<problem>ImproperlyConfigured: .+)"
+        r#"(?P<problem>key not found: "(?P<name>[A-Z][A-Z0-9_]+)")"#
+        r"(?P<problem>environment variable (?:`|')?(?P<name>[A-Z][A-Z0-9_]+)?(?:`|')? ?(?:not found|not present|was not valid unicode))"
+        r"(?P<problem>pydantic\S*ValidationError|ValidationError: .*[Ss]ettings.*)"
         r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
-        r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) config(?:uration)?\b.*)"
+        r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required )?config(?:uration)?\b.*)"
         r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation failed|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
         r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
     }
@@ -260,6 +272,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"exec: "(?P<command>[^"]+)": executable file not found in \$PATH"#
         r#"exec: "(?P<command>[^"]+)": stat [^:]+: no such file or directory"#
         r"exec:? (?P<command>/[^\s:]+): no such file or directory"
+        r"exec user process caused:? (?P<command>)\x22?no such file or directory"
         r"env: (?:can't execute )?['\x22](?P<command>[^'\x22]+)['\x22]: No such file or directory"
         r"(?:bash|/bin/bash|/bin/sh|sh|ash|dash|zsh)(?:: line \d+|: \d+)?: (?P<command>[^\s:]+): (?:command )?not found"
         r"(?:line \d+|: \d+): (?P<command>[^\s:]+): (?:command )?not found"
@@ -268,6 +281,17 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?:bash|/bin/bash|/bin/sh|sh)(?:: line \d+|: \d+)?: (?P<command>/[^\s:]+): No such file or directory"
         r"(?:sh|bash): can't open '(?P<command>[^']+)': No such file or directory"
         r"(?:sh|bash): \d+: (?:cannot|can't) open (?P<command>\S+): No such file"
+    }
+    FileMissing {
+        r"\[Errno 2\] No such file or directory: ['\x22](?P<file>[^'\x22]+)['\x22]"
+        r"ENOENT: no such file or directory, \w+ ['\x22](?P<file>[^'\x22]+)['\x22]"
+        r"(?:open|stat|lstat|read) (?P<file>/[^\s:]+): no such file or directory"
+        r"FileNotFoundException: (?P<file>/[^\s(]+)"
+        r"NoSuchFileException: (?P<file>/\S+)"
+        r"Could not find (?:file|a part of the path) '(?P<file>[^']+)'"
+        r"No such file or directory @ \w+ - (?P<file>/\S+)"
+        r"(?i)(?:cannot|can't|could not|couldn't|failed to|unable to) (?:open|read|load|find|access|stat)(?: \w+)? ['\x22]?(?P<file>/[^\s'\x22:]+)['\x22]?:? .*no such file or directory"
+        r"(?P<file>/[^\s'\x22:]+): (?i:No such file or directory)"
     }
     NotConnected {
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: \w+)? ?(?:at|on|:)? ?(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"

@@ -8,6 +8,7 @@ mod containers;
 mod controllers;
 mod crashes;
 mod evictions;
+mod incidents;
 mod neighbours;
 mod nodes;
 mod properties;

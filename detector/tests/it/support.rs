@@ -115,6 +115,39 @@ impl State {
     }
 }
 
+impl State {
+    /// Asserts that exactly this is said, without details:
+    /// `certain oom-killed Deployment shop/web <- Deployment shop/web spec...`, and ` affects A, B`.
+    #[track_caller]
+    pub fn names(&self, expected: &[&str]) {
+        let said: Vec<String> = self.verdicts().iter().map(brief).collect();
+        assert_eq!(
+            said, expected,
+            "left: what was said, right: what was expected"
+        );
+    }
+
+    /// Adds what a container of a pod of `shop` printed.
+    pub fn log_of(self, pod: &str, container: &str, run: Run, text: &str) -> Self {
+        let lines = text.lines().map(|line| LogLine::parse(line.as_bytes()));
+        self.seen(Observation::Log(Log {
+            namespace: "shop".to_owned(),
+            pod: pod.to_owned(),
+            uid: None,
+            container: container.to_owned(),
+            run,
+            container_id: None,
+            lines: lines.collect(),
+        }))
+    }
+}
+
+fn brief(verdict: &Verdict) -> String {
+    let mut brief = Verdict::clone(verdict);
+    brief.detail.clear();
+    line(&brief).replacen(" {}", "", 1)
+}
+
 fn line(verdict: &Verdict) -> String {
     let mut line = format!(
         "{} {} {} <- {}",
