@@ -24,6 +24,16 @@ pub(crate) enum Work {
     Claim(Key),
     /// A volume follows its claim.
     Volume(String),
+    /// Every node is looked at: who is silent, and for how long.
+    NodeHealth,
+    /// A node in trouble is tainted.
+    Taints(String),
+    /// A pod has to leave its tainted node.
+    Evict(Key),
+    /// Pods that nobody looks after are cleared away.
+    PodGarbage,
+    /// A disruption budget is counted anew.
+    Budget(Key),
     /// Events that are too old are dropped.
     Events,
     /// Something that a kubelet does.

@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use crate::agenda::Work;
 use crate::clock::after;
-use crate::controllers::{self, garbage, namespaces, volumes};
+use crate::controllers::{
+    self, disruption, eviction, garbage, lifecycle, namespaces, podgc, volumes,
+};
 use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
@@ -83,6 +85,8 @@ pub(crate) fn boot(world: &mut World, config: &Config) {
     });
     made(world, Kind::EndpointSlice, "default", slice);
     nodes::boot(world, &config.nodes);
+    lifecycle::boot(world);
+    podgc::boot(world);
 }
 
 pub(crate) fn made(world: &mut World, kind: Kind, namespace: &str, object: Value) {
@@ -126,6 +130,9 @@ impl World {
     fn notice(&mut self, change: &Change) {
         scheduler::notice(self, change);
         volumes::notice(self, change);
+        lifecycle::notice(self, change);
+        eviction::notice(self, change);
+        disruption::notice(self, change);
         let object = change.object.clone();
         let key = Key::of(&object);
         kubelet::notice(self, change);
@@ -158,6 +165,11 @@ impl World {
             Work::Reschedule => scheduler::flush(self),
             Work::Claim(key) => volumes::sync_claim(self, &key),
             Work::Volume(name) => volumes::sync_volume(self, &name),
+            Work::NodeHealth => lifecycle::monitor(self),
+            Work::Taints(node) => lifecycle::taint(self, &node),
+            Work::Evict(key) => eviction::evict(self, &key),
+            Work::PodGarbage => podgc::collect(self),
+            Work::Budget(key) => disruption::sync(self, &key),
             Work::Events => self.drop_old_events(),
             Work::Kubelet(task) => kubelet::perform(self, task),
             Work::Sync(kind, key) => controllers::sync(self, kind, &key),

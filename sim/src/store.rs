@@ -115,6 +115,12 @@ impl Store {
             .collect()
     }
 
+    /// The nodes that pods are bound to, whether they are there or not, in order.
+    pub(crate) fn nodes_of_pods(&self) -> Vec<String> {
+        let of_some = self.by_node.iter().filter(|(_, pods)| !pods.is_empty());
+        of_some.map(|(node, _)| node.clone()).collect()
+    }
+
     /// All objects that name an owner.
     pub(crate) fn dependents(&self, owner: &str) -> Vec<(Kind, Key)> {
         let keys = self.by_owner.get(owner);

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::agenda::Agenda;
 use crate::clock::{Clock, after, seconds};
+use crate::controllers::eviction::Evictions;
+use crate::controllers::lifecycle::Lifecycle;
+use crate::controllers::podgc::Missing;
 use crate::error::{Refusal, Result, Wrong};
 use crate::events::Events;
 use crate::kinds::Kind;
@@ -36,6 +39,11 @@ pub(crate) struct World {
     pub(crate) machines: Machines,
     pub(crate) kubelets: Kubelets,
     pub(crate) scheduler: Scheduler,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) evictions: Evictions,
+    pub(crate) missing: Missing,
+    /// How long a kubelet may be silent.
+    pub(crate) grace: Duration,
     /// What each field manager applied last, by the object's uid.
     pub(crate) applied: BTreeMap<(String, String), Value>,
 }
@@ -69,6 +77,10 @@ impl World {
             machines: Machines::new(),
             kubelets: Kubelets::default(),
             scheduler: Scheduler::default(),
+            lifecycle: Lifecycle::default(),
+            evictions: Evictions::new(),
+            missing: Missing::new(),
+            grace: config.node_monitor_grace,
             applied: BTreeMap::new(),
         }
     }

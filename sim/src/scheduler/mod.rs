@@ -19,7 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub(crate) use facts::{NodeFacts, selects};
+pub(crate) use facts::{NodeFacts, selects, tolerates};
 use facts::{NodeInfo, PodFacts};
 use filters::{Counted, Refused, fits, why};
 use preemption::{Candidate, Outcome};

@@ -2,6 +2,7 @@
 
 mod client;
 mod kubectl;
+mod lifecycle;
 mod nodes;
 mod pods;
 mod scheduler;
