@@ -25,7 +25,7 @@ use crate::{
     },
     child,
     claims::Lock,
-    journal::{self, Journal, RUN_LABEL, Reference, Target, Undo},
+    journal::{self, Entry, Journal, RUN_LABEL, Reference, Target, Undo},
     progress::Progress,
     state::State,
 };
@@ -214,20 +214,37 @@ pub async fn undo(
         client: OnceCell::new(),
     };
     let (mut undone, mut failed) = (Vec::new(), Vec::new());
+    let mut end = |entry: Entry, undo: Undo, result: Result<(), BackendError>| match result
+        .and_then(|()| Ok(entry.done()?))
+    {
+        Ok(()) => undone.push(undo),
+        Err(source) => failed.push(Failure {
+            run: run.clone(),
+            undo,
+            source,
+        }),
+    };
+    // An object outside the namespace can be held by one within, as a volume is by its claim, so
+    // all are asked to go before one is waited for.
+    let mut leaving = Vec::new();
     for (entry, undo) in journal.pending() {
         progress.say(format!("{run}: {undo}"));
-        let result = match undoing.undo(&undo).await {
-            Ok(()) => entry.done().map_err(BackendError::from),
-            Err(error) => Err(error),
+        let result = match &undo {
+            Undo::DeleteObject { object } => match undoing.begin_to_delete(object).await {
+                Ok(Some(object)) => {
+                    leaving.push((entry, undo, object));
+                    continue;
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            },
+            undo => undoing.undo(undo).await,
         };
-        match result {
-            Ok(()) => undone.push(undo),
-            Err(source) => failed.push(Failure {
-                run: run.clone(),
-                undo,
-                source,
-            }),
-        }
+        end(entry, undo, result);
+    }
+    for (entry, undo, (api, name, uid)) in leaving {
+        let result = gone(api, &name, &uid, &undo.to_string()).await;
+        end(entry, undo, result);
     }
     (undone, failed)
 }
@@ -374,7 +391,10 @@ impl Undoing<'_> {
                 self.node_ready(node).await
             }
             Undo::DeleteNamespace { namespace } => self.delete_namespace(namespace).await,
-            Undo::DeleteObject { object } => self.delete_object(object).await,
+            Undo::DeleteObject { object } => match self.begin_to_delete(object).await? {
+                Some((api, name, uid)) => gone(api, &name, &uid, &undo.to_string()).await,
+                None => Ok(()),
+            },
             Undo::RestoreObject { object } => self.restore(object).await,
             Undo::Uncordon { node } => {
                 let Some(client) = self.client().await? else {
@@ -423,20 +443,25 @@ impl Undoing<'_> {
         }
     }
 
-    async fn delete_object(&self, object: &Reference) -> Result<(), BackendError> {
+    /// Asks an object to go. Gives where it is, its name and its uid; none if it is gone, or is
+    /// not the run's.
+    async fn begin_to_delete(
+        &self,
+        object: &Reference,
+    ) -> Result<Option<(Api<DynamicObject>, String, String)>, BackendError> {
         let Some(client) = self.client().await? else {
-            return Ok(());
+            return Ok(None);
         };
         let namespace = object.namespace.as_deref();
         let Some(api) = dynamic(client, &object.api_version, &object.kind, namespace).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let what = || format!("delete {object}");
         let found = api
             .get_opt(&object.name)
             .await
             .map_err(BackendError::api(what()))?;
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = found else { return Ok(None) };
         let uid = found.uid().unwrap_or_default();
         let ours = match &object.uid {
             Some(known) => *known == uid,
@@ -446,12 +471,12 @@ impl Undoing<'_> {
                 .is_some_and(|run| run == self.run),
         };
         if !ours {
-            return Ok(());
+            return Ok(None);
         }
         delete(&api, &object.name, &uid)
             .await
             .map_err(BackendError::api(what()))?;
-        gone(api, &object.name, &uid, &what()).await
+        Ok(Some((api, object.name.clone(), uid)))
     }
 
     async fn restore(&self, object: &Value) -> Result<(), BackendError> {
