@@ -91,12 +91,19 @@ pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Tr
             asked.is_none_or(|asked| volume.metadata.name.as_deref() == Some(asked))
         };
         let of_name = volumes.iter().filter(named);
-        of_name
+        let mut reasons: Vec<_> = of_name
             .filter_map(|volume| {
                 let name = volume.metadata.name.clone().unwrap_or_default();
                 Some((name, volumes::mismatch(volume, claim)?))
             })
-            .collect()
+            .collect();
+        // What is free and of the right class first: of many, only some are told.
+        reasons.sort_by_key(|(_, reason)| match *reason {
+            "claimRef" => 1,
+            "storageClassName" => 2,
+            _ => 0,
+        });
+        reasons
     };
     let candidates = volumes
         .iter()

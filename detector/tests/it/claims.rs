@@ -128,6 +128,14 @@ fn no_volume_is_large_enough() {
         "certain no-matching-volume StatefulSet shop/db <- PersistentVolumeClaim shop/data-db-0 \
          {\"volume\":\"data\",\"volumes\":[{\"name\":\"pv\",\"reason\":\"capacity\"}]}",
     ]);
+    let of_another_class = volume("10Gi", "trial-worker")
+        .replace("name: pv", "name: a-fast-one")
+        .replace("Name: local", "Name: fast");
+    state.clone().and(&of_another_class).and(&small).says(&[
+        "certain no-matching-volume StatefulSet shop/db <- PersistentVolumeClaim shop/data-db-0 \
+         {\"volume\":\"data\",\"volumes\":[{\"name\":\"pv\",\"reason\":\"capacity\"},\
+         {\"name\":\"a-fast-one\",\"reason\":\"storageClassName\"}]}",
+    ]);
     state.and(&volume("10Gi", "trial-worker")).says(&[]);
 }
 

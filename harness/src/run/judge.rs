@@ -563,16 +563,16 @@ fn difference(expected: &Expectation, verdict: &Verdict, namespace: &str) -> Opt
     missing.map(|name| format!("{name} is not among the affected"))
 }
 
-/// Whether a value holds at least what is expected: maps may hold more, and a string that holds
-/// `*` is a pattern.
+/// Whether a value holds at least what is expected: maps and lists may hold more, and a string that
+/// holds `*` is a pattern.
 fn is_within(expected: &Value, seen: &Value) -> bool {
     match (expected, seen) {
         (Value::Object(expected), Value::Object(seen)) => expected
             .iter()
             .all(|(key, value)| seen.get(key).is_some_and(|seen| is_within(value, seen))),
-        (Value::Array(expected), Value::Array(seen)) => {
-            expected.len() == seen.len() && expected.iter().zip(seen).all(|(e, s)| is_within(e, s))
-        }
+        (Value::Array(expected), Value::Array(seen)) => expected
+            .iter()
+            .all(|expected| seen.iter().any(|seen| is_within(expected, seen))),
         (Value::String(expected), Value::String(seen)) => {
             crate::scenario::Name(expected.clone()).matches(seen)
         }

@@ -199,6 +199,16 @@ pub enum Verb {
     Wait(Proof),
 }
 
+impl Verb {
+    /// The file of manifests that it applies or creates.
+    pub fn file(&self) -> Option<&File> {
+        match self {
+            Verb::Apply(file) | Verb::Create(file) => Some(file),
+            _ => None,
+        }
+    }
+}
+
 /// A change of part of an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -557,8 +567,8 @@ pub struct Expectation {
     pub subject: ObjectName,
     /// What is to be changed.
     pub culprit: Culprit,
-    /// What the verdict's detail must hold; it may hold more, in each of its maps. A string that
-    /// holds `*` is a pattern.
+    /// What the verdict's detail must hold; it may hold more, in each of its maps and lists. A
+    /// string that holds `*` is a pattern.
     #[serde(default)]
     pub detail: Map<String, Value>,
     /// What the verdict must list as affected; it may list more.

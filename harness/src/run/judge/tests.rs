@@ -16,7 +16,7 @@ fn verdict(name: &str) -> Arc<Verdict> {
         "class": "app-config-invalid", "phase": "initialization",
         "subject": subject("web"), "culprit": culprit("conf", Some("data[\"httpd.conf\"]")),
         "affected": [{"kind": "Pod", "namespace": RUN, "name": "web-x"}],
-        "detail": {"line": 178, "file": "/etc/httpd.conf", "at": {"key": "a", "more": 1}},
+        "detail": {"line": 178, "file": "/etc/httpd.conf", "at": {"key": "a", "more": 1}, "on": ["a", "b"]},
         "summary": "it is broken", "evidence": [], "remedy": [],
         "confidence": "certain", "since": at(0),
     });
@@ -27,6 +27,7 @@ fn verdict(name: &str) -> Arc<Verdict> {
         "culprit" => verdict["culprit"] = culprit("other", None),
         "field" => verdict["culprit"] = culprit("conf", Some("data[\"x\"]")),
         "line" => verdict["detail"]["line"] = json!(1),
+        "list" => verdict["detail"]["on"] = json!(["a", "c"]),
         "other" => {
             verdict["class"] = json!("oom-killed");
             verdict["subject"] = subject("db");
@@ -44,7 +45,7 @@ fn expectation() -> Expectation {
         "class": "app-config-invalid",
         "subject": "Deployment/web",
         "culprit": {"kind": "ConfigMap", "name": "conf", "field": "data[\"httpd.conf\"]"},
-        "detail": {"line": 178, "file": "*/httpd.conf", "at": {"key": "a"}},
+        "detail": {"line": 178, "file": "*/httpd.conf", "at": {"key": "a"}, "on": ["b"]},
         "affected": ["Pod/web-*"],
         "within": "10s",
     }))
@@ -178,6 +179,13 @@ fn detail_and_field_must_be_there_in_time() {
         &[
             "wrong detail: app-config-invalid of Deployment run/web by ConfigMap run/conf: \
            detail line is 1, expected 178",
+        ],
+    );
+    check(
+        &[(0, ""), (35, "list"), (85, "")],
+        &[
+            "wrong detail: app-config-invalid of Deployment run/web by ConfigMap run/conf: \
+           detail on is [\"a\",\"c\"], expected [\"b\"]",
         ],
     );
     check(&[(0, ""), (35, "field"), (85, "")], &["wrong detail: "]);
