@@ -21,7 +21,7 @@ use super::sight::{History, Sight, Version};
 use super::stop::{Stop, causes};
 use super::story;
 use super::verbs::Hand;
-use crate::backend::{self, Backend, GENERAL};
+use crate::backend::{self, Backend, BackendError, GENERAL};
 use crate::claims::{self, Claim, Guard, Hold};
 use crate::clock;
 use crate::journal::{Journal, RUN_LABEL, Undo};
@@ -146,11 +146,7 @@ impl Course<'_> {
         self.rendered = Some(rendered.clone());
         self.own(&rendered, &claim)?;
         self.lend().await?;
-        let progress = self.progress();
-        self.bench
-            .backend
-            .images(&rendered.images(), &progress)
-            .await?;
+        self.images(&rendered).await?;
 
         self.begin(Stage::Baseline);
         let healthy = self.baseline(&rendered).await?;
@@ -308,6 +304,22 @@ impl Course<'_> {
         };
         let by = Instant::now() + NODES;
         self.lent = self.wait(by, well, Stop::Error).await?;
+        Ok(())
+    }
+
+    /// Sees to it that the nodes have the images.
+    async fn images(&self, rendered: &Rendered) -> Result<(), Stop> {
+        let (backend, progress) = (&self.bench.backend, self.progress());
+        let needed = rendered.needed_images();
+        backend.images(&needed, &progress).await?;
+        for image in rendered.images().difference(&needed) {
+            // That it cannot be had may be the fault: then the nodes say so, and if it is not, the
+            // symptom does not come.
+            match backend.images(&[image.clone()].into(), &progress).await {
+                Err(error @ BackendError::Command { .. }) => progress.say(error.to_string()),
+                result => result?,
+            }
+        }
         Ok(())
     }
 

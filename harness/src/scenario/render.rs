@@ -40,15 +40,28 @@ impl Rendered {
         self.files.values().flatten()
     }
 
-    /// The images of every container of every manifest: what a cluster without a registry must
-    /// have loaded. Images that are not there by intention are among them.
+    /// The images of every container of every manifest.
     pub fn images(&self) -> BTreeSet<String> {
-        let mut images = BTreeSet::new();
-        for object in self.objects() {
-            collect_images(object, &mut images);
-        }
-        images
+        images(self.objects())
     }
+
+    /// The images of the baseline and of the fix: what a cluster without a registry must have
+    /// loaded. One that the injection alone names may be missing by intention.
+    pub fn needed_images(&self) -> BTreeSet<String> {
+        let fix = self.spec.fix.iter().filter_map(Verb::file);
+        images(
+            self.baseline()
+                .chain(fix.flat_map(|file| self.manifests(file))),
+        )
+    }
+}
+
+fn images<'a>(objects: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    let mut images = BTreeSet::new();
+    for object in objects {
+        collect_images(object, &mut images);
+    }
+    images
 }
 
 fn collect_images(value: &Value, images: &mut BTreeSet<String>) {

@@ -1,5 +1,7 @@
 //! What is accepted, what is refused, and how a refusal looks.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const SCENARIO: &str = r#"apiVersion: crashbook.dev/v1
@@ -82,6 +84,23 @@ fn a_scenario_is_read_and_rendered() {
         rendered.images().into_iter().collect::<Vec<_>>(),
         ["nginx:1.28"]
     );
+}
+
+#[test]
+fn an_image_that_only_the_injection_names_is_not_needed() {
+    let spec = changed(SCENARIO, "inject:\n", "inject:\n  - apply: new.yaml\n");
+    let new = changed(MANIFEST, "nginx:1.28", "nginx:0.0");
+    let files = [
+        (SPEC, spec.as_str()),
+        ("app.yaml", MANIFEST),
+        ("new.yaml", &new),
+    ];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let scenario = Scenario::new(Path::new("scenarios/missing"), files.into()).unwrap();
+    let rendered = scenario.render(&Context::example(["small"], [])).unwrap();
+    let images = |images: BTreeSet<String>| images.into_iter().collect::<Vec<_>>();
+    assert_eq!(images(rendered.images()), ["nginx:0.0", "nginx:1.28"]);
+    assert_eq!(images(rendered.needed_images()), ["nginx:1.28"]);
 }
 
 #[test]
