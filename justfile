@@ -35,9 +35,69 @@ bad-include: (run "bad-include")
 [group('scenarios')]
 blocked-egress: (run "blocked-egress")
 
+# A pod would fit a node, but others have taken the room.
+[group('scenarios')]
+cluster-full: (run "cluster-full")
+
+# A second workload asks for a host port that is taken on every node.
+[group('scenarios')]
+host-port-taken: (run "host-port-taken")
+
+# An image may not be pulled, and is not on the node.
+[group('scenarios')]
+image-never-pulled: (run "image-never-pulled")
+
+# An image reference does not parse.
+[group('scenarios')]
+invalid-image-reference: (run "invalid-image-reference")
+
+# A kubelet refuses a pod that was sent past the scheduler.
+[group('scenarios')]
+kubelet-rejected: (run "kubelet-rejected")
+
+# A container asks for more than its namespace's LimitRange allows.
+[group('scenarios')]
+limit-range-violated: (run "limit-range-violated")
+
+# A pod names a PersistentVolumeClaim that does not exist.
+[group('scenarios')]
+missing-claim: (run "missing-claim")
+
 # A pod takes its environment from a ConfigMap that does not exist.
 [group('scenarios')]
 missing-configmap: (run "missing-configmap")
+
+# A ConfigMap is there, and the key that a container asks for is not.
+[group('scenarios')]
+missing-configmap-key: (run "missing-configmap-key")
+
+# A volume is filled from a ConfigMap that does not exist.
+[group('scenarios')]
+missing-configmap-volume: (run "missing-configmap-volume")
+
+# A pod asks for a container runtime that its node does not have.
+[group('scenarios')]
+missing-runtime-handler: (run "missing-runtime-handler")
+
+# A new version takes its token from a Secret that does not exist.
+[group('scenarios')]
+missing-secret: (run "missing-secret")
+
+# A Secret is there, and the key that a volume asks for is not.
+[group('scenarios')]
+missing-secret-key: (run "missing-secret-key")
+
+# A Deployment names a ServiceAccount that does not exist.
+[group('scenarios')]
+missing-service-account: (run "missing-service-account")
+
+# A claim names a StorageClass that does not exist.
+[group('scenarios')]
+missing-storage-class: (run "missing-storage-class")
+
+# Anti-affinity wants one node a replica, and there are fewer nodes.
+[group('scenarios')]
+more-replicas-than-nodes: (run "more-replicas-than-nodes")
 
 # A node runs short of disk space and evicts a pod.
 [group('scenarios')]
@@ -47,10 +107,62 @@ node-pressure-disk: (run "node-pressure-disk")
 [group('scenarios')]
 node-pressure-memory: (run "node-pressure-memory")
 
+# A nodeSelector asks for a label that no node has.
+[group('scenarios')]
+node-selector-unmatched: (run "node-selector-unmatched")
+
+# The only node that a pod may use was left cordoned.
+[group('scenarios')]
+nodes-cordoned: (run "nodes-cordoned")
+
+# A Deployment asks for more CPU than any node has.
+[group('scenarios')]
+oversized-cpu-requests: (run "oversized-cpu-requests")
+
 # A Deployment asks for more memory than any node has.
 [group('scenarios')]
 oversized-requests: (run "oversized-requests")
 
+# A namespace becomes restricted, and its next pods are refused.
+[group('scenarios')]
+pod-security-rejected: (run "pod-security-rejected")
+
 # A pod of higher priority takes the room of one that runs.
 [group('scenarios')]
 priority-preemption: (run "priority-preemption")
+
+# A Deployment grows beyond the quota of its namespace.
+[group('scenarios')]
+quota-exceeded: (run "quota-exceeded")
+
+# A node is reserved by a taint that its own pods do not tolerate.
+[group('scenarios')]
+taint-untolerated: (run "taint-untolerated")
+
+# A pod is given to a node that does not exist.
+[group('scenarios')]
+unknown-node-name: (run "unknown-node-name")
+
+# A pod waits for a scheduler that does not run.
+[group('scenarios')]
+unknown-scheduler: (run "unknown-scheduler")
+
+# A claim asks for ReadWriteMany, and the volumes are for one node only.
+[group('scenarios')]
+volume-access-mode: (run "volume-access-mode")
+
+# A pod mounts a folder of its node that is not there.
+[group('scenarios')]
+volume-mount-failed: (run "volume-mount-failed")
+
+# A volume is pinned to a node that its pod cannot run on.
+[group('scenarios')]
+volume-on-another-node: (run "volume-on-another-node")
+
+# A claim asks for more than any volume of its class holds.
+[group('scenarios')]
+volume-too-small: (run "volume-too-small")
+
+# An admission webhook fails closed after its server was uninstalled.
+[group('scenarios')]
+webhook-down: (run "webhook-down")
