@@ -25,11 +25,11 @@ pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Resul
             let class = crate::defaults::qos(object);
             set(object, "/status/qosClass", class);
             if !list(object, "/spec/schedulingGates").is_empty() {
-                let gated = json!({ "type": "PodScheduled", "status": "False",
-                    "reason": "SchedulingGated",
-                    "message": "Scheduling is blocked due to non-empty scheduling gates" });
                 let now = crate::clock::seconds(world.now());
-                crate::world::put_condition(object, gated, &now);
+                let gated = json!([{ "type": "PodScheduled", "status": "False",
+                    "lastProbeTime": null, "lastTransitionTime": now, "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates" }]);
+                set(object, "/status/conditions", gated);
             }
         }
         Kind::PersistentVolumeClaim => {

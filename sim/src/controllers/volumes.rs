@@ -159,6 +159,14 @@ pub(crate) fn notice(world: &mut World, change: &Change) {
             }
         }
         (Kind::PersistentVolume, _) => world.soon(Work::Volume(name(object).to_owned())),
+        (Kind::Pod, What::Added) => {
+            for volume in list(object, "/spec/volumes") {
+                let template = at(volume, "/ephemeral/volumeClaimTemplate");
+                if !template.is_null() {
+                    claim_for(world, object, text(volume, "/name"), template);
+                }
+            }
+        }
         (Kind::Pod, _) => {
             let ended = change.what == What::Deleted
                 || matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
@@ -171,6 +179,26 @@ pub(crate) fn notice(world: &mut World, change: &Change) {
         }
         _ => {}
     }
+}
+
+/// Makes the claim of a volume that lives and dies with its pod.
+///
+/// Source: `pkg/controller/volume/ephemeral/controller.go`.
+fn claim_for(world: &mut World, pod: &Value, volume: &str, template: &Value) {
+    let mut claim = json!({
+        "metadata": at(template, "/metadata"),
+        "spec": at(template, "/spec"),
+    });
+    set(
+        &mut claim,
+        "/metadata/name",
+        format!("{}-{volume}", name(pod)),
+    );
+    let owner = json!([{ "apiVersion": "v1", "kind": "Pod", "name": name(pod), "uid": uid(pod),
+        "controller": true, "blockOwnerDeletion": true }]);
+    set(&mut claim, "/metadata/ownerReferences", owner);
+    // One that is there already is another's, or this one's: the scheduler tells.
+    let _made = world.create(Kind::PersistentVolumeClaim, namespace(pod), claim, false);
 }
 
 /// Looks at a claim: binds it, or tells why not.

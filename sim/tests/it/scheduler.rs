@@ -302,3 +302,109 @@ async fn many_pods_are_spread_over_the_nodes() {
     );
     assert!(counts["worker3"] >= 2, "{counts:?}");
 }
+
+/// What a kind cluster of v1.34.4 said of the same pods, on a control plane and three workers of
+/// which two are tainted.
+#[tokio::test(start_paused = true)]
+async fn the_words_are_those_of_a_real_cluster() {
+    let mut nodes = vec![
+        NodeConfig::control_plane("control-plane"),
+        NodeConfig::worker("worker"),
+    ];
+    for name in ["worker2", "worker3"] {
+        let mut node = NodeConfig::worker(name);
+        node.taints.push(k8s_openapi::api::core::v1::Taint {
+            key: "pool".to_owned(),
+            value: Some(name.to_owned()),
+            effect: "NoSchedule".to_owned(),
+            ..Default::default()
+        });
+        nodes.push(node);
+    }
+    let cluster = Cluster::start(Config {
+        nodes,
+        ..Config::default()
+    });
+    let client = kube::Client::new(cluster.router(), "default");
+    let near = |app: &str, key: &str| json!([{ "labelSelector": { "matchLabels": { "app": app } }, "topologyKey": key }]);
+    let apart = json!({ "affinity": { "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": near("apart", "kubernetes.io/os") } } });
+    let port = json!({ "containers": [{ "name": "app", "image": "app:1",
+        "ports": [{ "containerPort": 31999, "hostPort": 31999 }] }] });
+    let named = json!({ "affinity": { "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [{ "matchFields":
+            [{ "key": "metadata.name", "operator": "In", "values": ["nowhere"] }] }] } } } });
+    let helpless = "no new claims to deallocate, preemption: 0/4 nodes are available: 4 Preemption \
+                    is not helpful for scheduling.";
+    let no_victims = "no new claims to deallocate, preemption: 0/4 nodes are available: 1 No \
+                      preemption victims found for incoming pod, 3 Preemption is not helpful for \
+                      scheduling.";
+    for (app, spec, reasons, more) in [
+        (
+            "near",
+            json!({ "affinity": { "podAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution":
+                    near("nobody", "kubernetes.io/hostname") } } }),
+            "1 node(s) didn't match pod affinity rules, 3 node(s) had untolerated taint(s).",
+            helpless,
+        ),
+        (
+            "spread",
+            json!({ "topologySpreadConstraints": [{ "maxSkew": 1, "topologyKey": "zone",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": { "matchLabels": { "app": "x" } } }] }),
+            "1 node(s) didn't match pod topology spread constraints (missing required label), 3 \
+             node(s) had untolerated taint(s).",
+            helpless,
+        ),
+        (
+            "named",
+            named,
+            "4 node(s) didn't satisfy plugin(s) [NodeAffinity].",
+            helpless,
+        ),
+        (
+            "gpu",
+            json!({ "containers": [{ "name": "app", "image": "app:1", "resources": { "limits": {
+                "example.com/gpu": "1", "cpu": "900", "memory": "900Gi",
+                "ephemeral-storage": "90Ti" } } }] }),
+            "1 Insufficient cpu, 1 Insufficient ephemeral-storage, 1 Insufficient \
+             example.com/gpu, 1 Insufficient memory, 3 node(s) had untolerated taint(s).",
+            helpless,
+        ),
+        ("port", port.clone(), "", ""),
+        (
+            "port",
+            port,
+            "1 node(s) didn't have free ports for the requested pod ports, 3 node(s) had \
+             untolerated taint(s).",
+            no_victims,
+        ),
+        ("apart", apart.clone(), "", ""),
+        (
+            "apart",
+            apart,
+            "1 node(s) didn't match pod anti-affinity rules, 3 node(s) had untolerated taint(s).",
+            no_victims,
+        ),
+        (
+            "apart",
+            json!({}),
+            "1 node(s) didn't satisfy existing pods anti-affinity rules, 3 node(s) had untolerated \
+             taint(s).",
+            no_victims,
+        ),
+    ] {
+        let mut pod = pod(app, spec);
+        pod.metadata.name = None;
+        pod.metadata.generate_name = Some(format!("{app}-"));
+        let made = create(&client, pod).await;
+        let found = later(&client, &made.metadata.name.unwrap()).await;
+        if reasons.is_empty() {
+            assert_eq!(node_of(&found), Some("worker"), "{app}");
+        } else {
+            let message = format!("0/4 nodes are available: {reasons} {more}");
+            assert_eq!(unscheduled(&found).1, message, "{app}");
+        }
+    }
+}
