@@ -65,6 +65,7 @@ pub(crate) struct Store {
     /// What names an owner, by the owner's uid; under an empty uid what names none.
     by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
     by_node: BTreeMap<String, BTreeSet<Key>>,
+    by_uid: BTreeMap<String, (Kind, Key)>,
     /// What the controllers have not seen yet.
     unseen: VecDeque<Change>,
 }
@@ -79,6 +80,7 @@ impl Store {
             revision: 1,
             by_owner: BTreeMap::new(),
             by_node: BTreeMap::new(),
+            by_uid: BTreeMap::new(),
             unseen: VecDeque::new(),
         }
     }
@@ -119,6 +121,11 @@ impl Store {
     pub(crate) fn nodes_of_pods(&self) -> Vec<String> {
         let of_some = self.by_node.iter().filter(|(_, pods)| !pods.is_empty());
         of_some.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Where the object of a uid is.
+    pub(crate) fn place_of(&self, uid: &str) -> Option<&(Kind, Key)> {
+        self.by_uid.get(uid)
     }
 
     /// All objects that name an owner.
@@ -224,6 +231,8 @@ impl Store {
     }
 
     fn index(&mut self, kind: Kind, key: &Key, object: &Value) {
+        let uid = text(object, "/metadata/uid").to_owned();
+        self.by_uid.insert(uid, (kind, key.clone()));
         for owner in owners(object) {
             let owned = self.by_owner.entry(owner).or_default();
             owned.insert((kind, key.clone()));
@@ -236,6 +245,7 @@ impl Store {
     }
 
     fn unindex(&mut self, kind: Kind, key: &Key, object: &Value) {
+        self.by_uid.remove(text(object, "/metadata/uid"));
         for owner in owners(object) {
             if let Some(owned) = self.by_owner.get_mut(&owner) {
                 owned.remove(&(kind, key.clone()));

@@ -2,22 +2,28 @@
 //!
 //! Source: `pkg/controller/garbagecollector/garbagecollector.go`.
 
-use serde_json::Value;
-
 use crate::kinds::Kind;
 use crate::store::Key;
-use crate::value::{deleting, is_true, list, set, text, uid};
+use crate::value::{deleting, is_true, list, set, text};
 use crate::world::{Deletion, World};
 
 /// Looks at what names an owner by its uid: collects it, orphans it, or lets the owner go.
 pub(crate) fn collect(world: &mut World, owner: &str) {
     let dependents = world.store.dependents(owner);
-    let Some((kind, key)) = find(world, owner, &dependents) else {
+    let Some((kind, key)) = world.store.place_of(owner).cloned() else {
         for (kind, key) in dependents {
             release_or_delete(world, owner, kind, &key);
         }
         return;
     };
+    // Nobody in a namespace is owned from another.
+    let (dependents, strangers): (Vec<_>, Vec<_>) =
+        dependents.into_iter().partition(|(_, dependent)| {
+            key.namespace.is_empty() || dependent.namespace == key.namespace
+        });
+    for (kind, key) in strangers {
+        release_or_delete(world, owner, kind, &key);
+    }
     let Some(object) = world.store.get(kind, &key).cloned() else {
         return;
     };
@@ -59,40 +65,6 @@ pub(crate) fn collect(world: &mut World, owner: &str) {
             finish(world, kind, &key, "foregroundDeletion");
         }
     }
-}
-
-/// The owner of a uid, found by what its dependents say of it, or by looking at all objects.
-fn find(world: &World, owner: &str, dependents: &[(Kind, Key)]) -> Option<(Kind, Key)> {
-    for (kind, key) in dependents {
-        let Some(object) = world.store.get(*kind, key) else {
-            continue;
-        };
-        for reference in list(object, "/metadata/ownerReferences") {
-            if text(reference, "/uid") != owner {
-                continue;
-            }
-            let of = Kind::named(text(reference, "/apiVersion"), text(reference, "/kind"))?;
-            let home = if of.facts().namespaced {
-                key.namespace.as_str()
-            } else {
-                ""
-            };
-            let place = Key::new(home, text(reference, "/name"));
-            let found = world.store.get(of, &place)?;
-            return (uid(found) == owner).then_some((of, place));
-        }
-    }
-    // Without dependents only an owner that waits for them is of interest.
-    Kind::ALL.iter().find_map(|kind| {
-        let waits = |object: &Value| {
-            uid(object) == owner
-                && list(object, "/metadata/finalizers")
-                    .iter()
-                    .any(|held| held == "foregroundDeletion" || held == "orphan")
-        };
-        let found = world.store.list(*kind, None).find(|object| waits(object))?;
-        Some((*kind, Key::of(found)))
-    })
 }
 
 fn release_or_delete(world: &mut World, owner: &str, kind: Kind, key: &Key) {

@@ -58,7 +58,9 @@ pub(crate) struct Scheduler {
     waiting: BTreeMap<Key, Waiting>,
     /// The pods to be looked at: the highest priority first, then the longest wait.
     active: BTreeSet<(i64, u64, Key)>,
-    /// Those that fitted nowhere, and since when.
+    /// Those that fitted nowhere,
+    sleepers: BTreeSet<Key>,
+    /// and since when, the longest first. Some may have been woken.
     asleep: VecDeque<(Timestamp, Key, u64)>,
     /// The pods that each node was promised to.
     promises: BTreeMap<String, BTreeSet<Key>>,
@@ -340,14 +342,15 @@ impl Scheduler {
 
     /// Wakes sleeping pods that were refused for one of some reasons, and that a change may help.
     fn wake(&mut self, reasons: u16, helps: impl Fn(&PodFacts) -> bool) {
+        let helped = |waiting: &Waiting| match waiting.state {
+            State::Asleep(why) => why & reasons != 0 && helps(&waiting.facts),
+            _ => false,
+        };
         let woken: Vec<Key> = self
-            .waiting
+            .sleepers
             .iter()
-            .filter(
-                |(_, waiting)| matches!(waiting.state, State::Asleep(why) if why & reasons != 0),
-            )
-            .filter(|(_, waiting)| helps(&waiting.facts))
-            .map(|(key, _)| key.clone())
+            .filter(|key| self.waiting.get(*key).is_some_and(helped))
+            .cloned()
             .collect();
         for key in woken {
             self.activate(&key);
@@ -371,6 +374,7 @@ impl Scheduler {
             self.count += 1;
             waiting.number = self.count;
             waiting.state = State::Active;
+            self.sleepers.remove(key);
             self.active
                 .insert((-waiting.facts.priority, waiting.number, key.clone()));
         }
@@ -385,6 +389,7 @@ impl Scheduler {
     fn sleep(&mut self, world: &mut World, key: &Key, why: u16) {
         if let Some(waiting) = self.waiting.get_mut(key) {
             waiting.state = State::Asleep(why);
+            self.sleepers.insert(key.clone());
             let now = world.now();
             self.asleep.push_back((now, key.clone(), waiting.number));
             world.agenda.at(after(now, SLEEP), Work::Reschedule);
@@ -418,6 +423,7 @@ impl Scheduler {
     fn forget(&mut self, key: &Key) -> Option<Waiting> {
         let waiting = self.waiting.remove(key)?;
         self.break_promise(&waiting.facts);
+        self.sleepers.remove(key);
         self.active
             .remove(&(-waiting.facts.priority, waiting.number, key.clone()));
         Some(waiting)
