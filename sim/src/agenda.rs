@@ -34,6 +34,8 @@ pub(crate) enum Work {
     PodGarbage,
     /// A disruption budget is counted anew.
     Budget(Key),
+    /// A pod that was to go and did not is told that it stays.
+    Spared(Key),
     /// Events that are too old are dropped.
     Events,
     /// Something that a kubelet does.

@@ -170,6 +170,7 @@ impl World {
             Work::Evict(key) => eviction::evict(self, &key),
             Work::PodGarbage => podgc::collect(self),
             Work::Budget(key) => disruption::sync(self, &key),
+            Work::Spared(key) => disruption::spare(self, &key),
             Work::Events => self.drop_old_events(),
             Work::Kubelet(task) => kubelet::perform(self, task),
             Work::Sync(kind, key) => controllers::sync(self, kind, &key),

@@ -14,7 +14,9 @@ use crate::clock::{after, seconds};
 use crate::kinds::Kind;
 use crate::selector::Labels;
 use crate::store::{Change, Key};
-use crate::value::{at, condition_true, controller, deleting, entries, int, name, set, text, uid};
+use crate::value::{
+    at, condition, condition_true, controller, deleting, entries, int, name, set, text, uid,
+};
 use crate::world::{World, put_condition};
 
 const COMPONENT: &str = "controllermanager";
@@ -40,6 +42,9 @@ pub(crate) fn notice(world: &mut World, change: &Change) {
                 .collect();
             for budget in budgets {
                 world.soon(Work::Budget(budget));
+            }
+            if spared(&change.object).is_some() {
+                world.later(DELETION, Work::Spared(Key::of(&change.object)));
             }
         }
         _ => {}
@@ -124,7 +129,7 @@ pub(crate) fn sync(world: &mut World, key: &Key) {
         0 => ("False", "InsufficientPods"),
         _ => ("True", "SufficientPods"),
     };
-    let condition = json!({ "type": "DisruptionAllowed", "status": status, "reason": reason,
+    let verdict = json!({ "type": "DisruptionAllowed", "status": status, "reason": reason,
         "message": "", "observedGeneration": generation });
     let time = seconds(now);
     world.modify(Kind::PodDisruptionBudget, key, |budget| {
@@ -138,12 +143,36 @@ pub(crate) fn sync(world: &mut World, key: &Key) {
         } else {
             set(budget, "/status/disruptedPods", disrupted);
         }
-        put_condition(budget, condition, &time);
+        put_condition(budget, verdict, &time);
     });
     if let Some(again) = again {
         let again = after(again, Duration::from_millis(1));
         world.agenda.at(again, Work::Budget(key.clone()));
     }
+}
+
+/// Since when a pod that was to go is still there, and does not go.
+fn spared(pod: &Value) -> Option<Timestamp> {
+    let target = condition(pod, "DisruptionTarget")?;
+    let stays = text(target, "/status") == "True"
+        && !deleting(pod)
+        && !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
+    let time = text(target, "/lastTransitionTime");
+    stays.then(|| time.parse().ok()).flatten()
+}
+
+/// Tells of a pod that was to go and did not that it stays.
+pub(crate) fn spare(world: &mut World, key: &Key) {
+    let Some(since) = world.store.get(Kind::Pod, key).and_then(|pod| spared(pod)) else {
+        return;
+    };
+    let time = after(since, DELETION);
+    if time > world.now() {
+        world.agenda.at(time, Work::Spared(key.clone()));
+        return;
+    }
+    let stays = json!({ "type": "DisruptionTarget", "status": "False" });
+    world.set_condition(Kind::Pod, key, stays);
 }
 
 /// How many pods are expected, and how many of them are to be healthy.

@@ -250,3 +250,23 @@ async fn a_budget_counts_what_is_healthy() {
         (Some(2), Some(0), "InsufficientPods".to_owned())
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_was_to_go_and_did_not_is_told_that_it_stays() {
+    let (_cluster, client) = cluster().await;
+    pod(&client, "a", "here", json!({})).await;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let told = json!({ "status": { "conditions": [{ "type": "DisruptionTarget", "status": "True",
+        "reason": "EvictionByEvictionAPI", "lastTransitionTime": "2026-01-01T00:00:00Z" }] } });
+    pods.patch_status("a", &PatchParams::default(), &Patch::Merge(told))
+        .await
+        .unwrap();
+    let status = async || {
+        let pod = pods.get("a").await.unwrap();
+        pod.status.unwrap().conditions.unwrap()[0].status.clone()
+    };
+    wait(119).await;
+    assert_eq!(status().await, "True");
+    wait(2).await;
+    assert_eq!(status().await, "False");
+}

@@ -408,3 +408,76 @@ async fn the_words_are_those_of_a_real_cluster() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_is_the_least_that_no_budget_protects() {
+    let (_cluster, client) = cluster();
+    let classes: Api<PriorityClass> = Api::all(client.clone());
+    for (name, value) in [("low", 10), ("middle", 50), ("high", 100)] {
+        let class = json!({ "metadata": { "name": name }, "value": value });
+        let class = serde_json::from_value(class).unwrap();
+        classes
+            .create(&PostParams::default(), &class)
+            .await
+            .unwrap();
+    }
+    let big = |class: &str, node: &str, memory: &str| {
+        let mut spec = asks(memory);
+        spec["priorityClassName"] = json!(class);
+        spec["containers"][0]["image"] = json!("busybox:1.37");
+        spec["containers"][0]["command"] = json!(["sleep", "3600"]);
+        spec["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
+        spec
+    };
+    // The lowest of all is protected; on the other node only one of two has to go.
+    create(&client, pod("protected", big("low", "worker1", "30Gi"))).await;
+    create(&client, pod("middle", big("middle", "worker2", "15Gi"))).await;
+    create(&client, pod("low", big("low", "worker2", "15Gi"))).await;
+    let budgets: Api<k8s_openapi::api::policy::v1::PodDisruptionBudget> =
+        Api::default_namespaced(client.clone());
+    let budget = json!({ "metadata": { "name": "one" }, "spec": { "minAvailable": 1,
+        "selector": { "matchLabels": { "app": "protected" } } } });
+    let budget = serde_json::from_value(budget).unwrap();
+    budgets
+        .create(&PostParams::default(), &budget)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut high = asks("16Gi");
+    high["priorityClassName"] = json!("high");
+    create(&client, pod("high", high)).await;
+    tokio::time::sleep(Duration::from_millis(8)).await;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let going = async |name: &str| {
+        let pod = pods.get(name).await.unwrap();
+        pod.metadata.deletion_timestamp.is_some()
+    };
+    assert!(going("low").await);
+    assert!(!going("middle").await);
+    assert!(!going("protected").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_preempt_waits() {
+    let (_cluster, client) = cluster();
+    let classes: Api<PriorityClass> = Api::all(client.clone());
+    let class = json!({ "metadata": { "name": "polite" }, "value": 100,
+        "preemptionPolicy": "Never" });
+    let class = serde_json::from_value(class).unwrap();
+    classes
+        .create(&PostParams::default(), &class)
+        .await
+        .unwrap();
+    for name in ["a", "b"] {
+        create(&client, pod(name, asks("20Gi"))).await;
+        later(&client, name).await;
+    }
+    let mut polite = asks("20Gi");
+    polite["priorityClassName"] = json!("polite");
+    create(&client, pod("polite", polite)).await;
+    let (_, message) = unscheduled(&later(&client, "polite").await);
+    assert!(
+        message.ends_with("preemption: not eligible due to preemptionPolicy=Never."),
+        "{message}"
+    );
+}
