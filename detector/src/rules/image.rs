@@ -1,5 +1,7 @@
 //! What the rules of images share: why an image could not be pulled, by the words of the runtime.
 
+use jiff::Timestamp;
+
 use crate::facts::{Container, Event, Pod};
 use crate::finding::Finding;
 use crate::verdict::{Class, Confidence, Culprit, Evidence};
@@ -13,6 +15,8 @@ pub(super) struct Unpulled<'a, 'p> {
     /// The runtime's words.
     pub error: String,
     pub event: Option<&'a Event>,
+    /// When the first pull failed: each failure may tell of itself in other words.
+    pub since: Option<Timestamp>,
 }
 
 /// The registry could not be reached, or does not serve at the moment.
@@ -117,9 +121,10 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
                 "Failed" | "InspectFailed" | "ErrImageNeverPull"
             ) && event.about.container() == Some(container.name())
         });
-        let event = failed
-            .filter(|event| error.is_none() || event.message.contains("Failed to pull image"))
-            .max_by_key(|event| event.last);
+        let failed = failed
+            .filter(|event| error.is_none() || event.message.contains("Failed to pull image"));
+        let failed: Vec<_> = failed.collect();
+        let event = failed.iter().copied().max_by_key(|event| event.last);
         // While the kubelet backs off, older ones keep the reason out of the message.
         let says_more = !message.is_empty()
             && (!message.starts_with("Back-off") || message.contains("ErrImagePull:"));
@@ -139,6 +144,7 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
             confidence,
             error: shortened(words),
             event,
+            since: failed.iter().filter_map(|event| event.first).min(),
         })
     });
     containers.collect()
@@ -236,7 +242,8 @@ pub(super) fn finding(
     let (reason, message) = container.waiting().unwrap_or_default();
     let quote = if message.is_empty() { reason } else { message };
     let first = unpulled.event.and_then(|event| event.first);
-    let since = first
+    let since = unpulled
+        .since
         .or_else(|| pod.status.start_time.as_ref().map(|time| time.0))
         .or(pod.created);
     let summary = format!(

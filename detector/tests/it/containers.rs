@@ -183,6 +183,31 @@ fn images() {
 }
 
 #[test]
+fn each_failed_pull_may_tell_of_itself_in_other_words() {
+    let words = |port: u16| {
+        format!("dial tcp: lookup r: read udp 10.0.0.1:{port} to 10.0.0.2:53: i/o timeout")
+    };
+    let failed = |port, at| {
+        let message = format!("Failed to pull image \"web\": {}", words(port));
+        event("Failed", &message, at).replace("web.Failed", &format!("web.{port}"))
+    };
+    // The last one is too young to be told of, and the first is not.
+    let last = failed(4001, "2026-11-24T11:59:59Z");
+    let waiting = unpulled(&words(4000));
+    let classes = |state: State| {
+        let verdicts = state.verdicts();
+        verdicts
+            .iter()
+            .map(|verdict| verdict.class.name())
+            .collect::<Vec<_>>()
+    };
+    assert!(classes(State::of(&waiting).and(&last)).is_empty());
+    let first = failed(4000, "2026-11-24T11:59:40Z");
+    let both = State::of(&waiting).and(&first).and(&last);
+    assert_eq!(classes(both), ["registry-unreachable"]);
+}
+
+#[test]
 fn images_that_nobody_can_pull() {
     for reason in ["InvalidImageName", "ErrImageNeverPull"] {
         let waiting = unpulled("not present").replace("ErrImagePull", reason);
