@@ -158,6 +158,14 @@ pub enum Undo {
         /// The path on the node.
         path: String,
     },
+    /// Makes a node forget a registry beside the cluster: how to speak to it, and the images that
+    /// were pulled from it.
+    ForgetRegistry {
+        /// The node.
+        node: String,
+        /// The registry, as images name it: `HOST:PORT`.
+        registry: String,
+    },
     /// Removes a container that ran beside the cluster.
     RemoveContainer {
         /// The container's name.
@@ -199,6 +207,9 @@ impl std::fmt::Display for Undo {
             Self::StopUnit { node, unit } => write!(f, "stop {unit} on node {node}"),
             Self::RestoreThreshold { node, .. } => write!(f, "restore the kubelet of node {node}"),
             Self::RemoveFill { node, path } => write!(f, "remove {path} from node {node}"),
+            Self::ForgetRegistry { node, registry } => {
+                write!(f, "forget registry {registry} on node {node}")
+            }
             Self::RemoveContainer { container } => write!(f, "remove container {container}"),
             Self::EndChild { command, .. } => write!(f, "end `{command}`"),
             Self::RemovePath { path } => write!(f, "remove {}", path.display()),

@@ -364,6 +364,12 @@ impl Undoing<'_> {
                         _ => Err(error),
                     })
             }
+            Undo::ForgetRegistry { node, registry } => {
+                let Some(engine) = self.node(node).await? else {
+                    return Ok(());
+                };
+                kind::forget_registry(engine, node, registry).await
+            }
             Undo::StopUnit { node, unit } => {
                 let Some(engine) = self.node(node).await? else {
                     return Ok(());

@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     claims::ClaimError,
     journal::{Journal, JournalError, Target},
     progress::Progress,
-    scenario::{NodeFacts, NodeFault, Pool, Spec},
+    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec},
     yaml,
 };
 
@@ -56,6 +56,39 @@ pub trait Backend: Send + Sync {
         journal: &'a Journal,
         fault: &'a NodeFault,
     ) -> BoxFuture<'a, Result<(), BackendError>>;
+
+    /// Makes a container beside the cluster, with these files at these paths in it, and does not
+    /// start it yet: where it will be found.
+    fn make_service<'a>(
+        &'a self,
+        _: &'a Journal,
+        name: &'a str,
+        _: &'a Service,
+        _: &'a BTreeMap<String, String>,
+        _: &'a Progress,
+    ) -> BoxFuture<'a, Result<ServiceFacts, BackendError>> {
+        async move { Err(BackendError::no_services(self.name(), name)) }.boxed()
+    }
+
+    /// Starts a container that was made, and waits until it serves.
+    fn start_service<'a>(
+        &'a self,
+        _: &'a Journal,
+        name: &'a str,
+        _: &'a Service,
+        _: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        async move { Err(BackendError::no_services(self.name(), name)) }.boxed()
+    }
+
+    /// Stops a container that was made: from then on nobody listens there.
+    fn stop_service<'a>(
+        &'a self,
+        _: &'a Journal,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        async move { Err(BackendError::no_services(self.name(), name)) }.boxed()
+    }
 }
 
 /// The label of a node, and the key of its taint, that name its pool. Nodes of the pool
@@ -181,6 +214,15 @@ pub enum BackendError {
 }
 
 impl BackendError {
+    /// For a backend that has no containers beside its cluster.
+    fn no_services(backend: &'static str, name: &str) -> Self {
+        Self::Unable {
+            backend,
+            what: format!("run {name} beside the cluster"),
+            why: "it has no containers there".to_owned(),
+        }
+    }
+
     /// For a program that is not installed.
     pub(crate) fn no_program(program: &str) -> Self {
         let next = match program {

@@ -28,7 +28,7 @@ use crate::journal::{Journal, RUN_LABEL, Undo};
 use crate::progress::Progress;
 use crate::recover;
 use crate::scenario::{
-    Context, NodeFacts, ObjectName, Pool, Proof, Rendered, Scenario, Sharing, Verb,
+    Context, NodeFacts, ObjectName, Pool, Proof, Rendered, Scenario, ServiceFacts, Sharing, Verb,
 };
 use crate::state::State;
 
@@ -95,6 +95,7 @@ pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell) -> Run {
         owned: Owned::default(),
         rendered: None,
         pools: BTreeMap::new(),
+        services: BTreeMap::new(),
         lent: BTreeMap::new(),
         marks: None,
         run,
@@ -131,6 +132,7 @@ struct Course<'a> {
     owned: Owned,
     rendered: Option<Rendered>,
     pools: BTreeMap<Pool, NodeFacts>,
+    services: BTreeMap<String, ServiceFacts>,
     /// The nodes that the run has for itself, as they were before.
     lent: BTreeMap<String, Value>,
     marks: Option<Marks>,
@@ -142,7 +144,8 @@ impl Course<'_> {
         let claim = self.claim().await?;
         // Nobody else uses by now what was claimed.
         self.pools = self.bench.backend.pools().await?;
-        let rendered = self.render()?;
+        self.services().await?;
+        let rendered = self.scenario.render(&self.context())?;
         self.rendered = Some(rendered.clone());
         self.own(&rendered, &claim)?;
         self.lend().await?;
@@ -244,13 +247,30 @@ impl Course<'_> {
         Ok(claim)
     }
 
-    fn render(&self) -> Result<Rendered, Stop> {
-        let context = Context {
+    fn context(&self) -> Context {
+        Context {
             namespace: self.namespace.clone(),
             node: self.pools.clone(),
-            service: BTreeMap::new(),
-        };
-        Ok(self.scenario.render(&context)?)
+            service: self.services.clone(),
+        }
+    }
+
+    /// Makes the containers beside the cluster, and starts those that run from the beginning.
+    async fn services(&mut self) -> Result<(), Stop> {
+        let (backend, progress) = (&self.bench.backend, self.progress());
+        let services = self.scenario.render_services(&self.context())?;
+        for (name, service) in &services {
+            let files = self.scenario.service_files(service);
+            let made = backend.make_service(&self.journal, name, service, &files, &progress);
+            self.services.insert(name.clone(), made.await?);
+        }
+        let needed = &self.scenario.spec.needs.services;
+        for (name, service) in services.iter().filter(|(name, _)| needed.contains(name)) {
+            backend
+                .start_service(&self.journal, name, service, &progress)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Makes known what is this run's, before anything of it is there.
@@ -310,9 +330,16 @@ impl Course<'_> {
     /// Sees to it that the nodes have the images.
     async fn images(&self, rendered: &Rendered) -> Result<(), Stop> {
         let (backend, progress) = (&self.bench.backend, self.progress());
-        let needed = rendered.needed_images();
+        let mut needed = rendered.needed_images();
+        let mut all = rendered.images();
+        for service in self.services.values() {
+            // The nodes pull them from there.
+            let is_elsewhere = |image: &String| !image.starts_with(&format!("{}:", service.host));
+            needed.retain(is_elsewhere);
+            all.retain(is_elsewhere);
+        }
         backend.images(&needed, &progress).await?;
-        for image in rendered.images().difference(&needed) {
+        for image in all.difference(&needed) {
             // That it cannot be had may be the fault: then the nodes say so, and if it is not, the
             // symptom does not come.
             match backend.images(&[image.clone()].into(), &progress).await {

@@ -21,7 +21,10 @@ use super::stop::Stop;
 use crate::backend::Backend;
 use crate::clock;
 use crate::journal::{Entry, Journal, RUN_LABEL, Reference, Undo};
-use crate::scenario::{NodeFacts, ObjectName, PatchType, Pool, Rendered, Subresource, Taint, Verb};
+use crate::progress::Progress;
+use crate::scenario::{
+    NodeFacts, ObjectName, PatchType, Pool, Rendered, ServiceFault, Subresource, Taint, Verb,
+};
 
 /// The name under which the harness applies.
 const MANAGER: &str = "crashbook";
@@ -85,12 +88,28 @@ impl Hand<'_> {
                 self.backend.node(self.journal, fault).await?;
                 Ok(Vec::new())
             }
-            Verb::Service(_) => Err(Stop::Skip(format!(
-                "backend {} runs no containers beside the cluster",
-                self.backend.name()
-            ))),
+            Verb::Service(fault) => {
+                self.service(fault).await?;
+                Ok(Vec::new())
+            }
             Verb::Wait(_) => Ok(Vec::new()),
         }
+    }
+
+    async fn service(&self, fault: &ServiceFault) -> Result<(), Stop> {
+        match fault {
+            ServiceFault::Start(name) => {
+                let services = &self.scenario.spec.services;
+                let unknown = || Stop::Invalid(format!("there is no service {name}"));
+                let service = services.get(name).ok_or_else(unknown)?;
+                let silent = Progress::silent();
+                self.backend
+                    .start_service(self.journal, name, service, &silent)
+                    .await?;
+            }
+            ServiceFault::Stop(name) => self.backend.stop_service(self.journal, name).await?,
+        }
+        Ok(())
     }
 
     /// Applies or creates these objects, in order.

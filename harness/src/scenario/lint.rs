@@ -9,7 +9,7 @@ use super::name::{Labels, ObjectName, is_cluster_scoped};
 use super::problem::{Problem, Problems};
 use super::render::{Rendered, files_named};
 use super::skeleton::is_kebab;
-use super::spec::{Proof, ServiceFault, Spec, Verb};
+use super::spec::{Proof, ServiceFault, ServiceReady, Spec, Verb};
 use super::{Context, SPEC, Scenario, nearest};
 
 /// The README of a scenario.
@@ -118,6 +118,12 @@ impl Scenario {
                 "/expect",
                 "with no verdict expected, `limits.stands` must say how long none may come",
             );
+        }
+        for (name, service) in &spec.services {
+            if service.registry.is_some() && matches!(service.ready, ServiceReady::Log(_)) {
+                let message = "a registry is known by its port: expected `http` or `tcp`";
+                wrong(&format!("/services/{name}/ready"), message);
+            }
         }
         for (index, name) in spec.needs.services.iter().enumerate() {
             if !spec.services.contains_key(name) {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crashbook_detector::kubernetes::quantity::Quantity;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tera::{ErrorKind, Kwargs, State, Tera};
 
 use super::problem::{Problem, Problems};
-use super::spec::{Spec, Verb};
+use super::spec::{Service, Spec, Verb};
 use super::{Context, SPEC, Scenario};
 use crate::yaml::{self, Position, pointer_step};
 
@@ -109,20 +111,10 @@ impl Scenario {
     /// Fills in the templates for one run. Touches nothing but its own memory.
     pub fn render(&self, context: &Context) -> Result<Rendered, Problems> {
         let tera = tera();
-        let context = tera::Context::from_serialize(context)
-            .map_err(|error| Problem::new(self.path(SPEC), error.to_string()))?;
+        let context = self.tera_context(context)?;
         let mut problems = Problems::default();
-
-        let mut spec = serde_json::to_value(&self.spec)
-            .map_err(|error| Problem::new(self.path(SPEC), error.to_string()))?;
-        self.render_strings(&tera, &context, &mut spec, "", &mut problems);
-        let spec: Option<Spec> = problems.take(serde_json::from_value(spec).map_err(|error| {
-            Problem::new(
-                self.path(SPEC),
-                format!("with its templates filled in, it is no scenario any more: {error}"),
-            )
-            .into()
-        }));
+        let spec = self.render_part(&tera, &context, &self.spec, "");
+        let spec: Option<Spec> = problems.take(spec);
 
         let mut files = BTreeMap::new();
         for (pointer, file) in files_named(spec.as_ref().unwrap_or(&self.spec)) {
@@ -137,6 +129,51 @@ impl Scenario {
         }
         match spec {
             Some(spec) => problems.or(Rendered { spec, files }),
+            None => Err(problems),
+        }
+    }
+
+    /// Fills in the templates of the containers beside the cluster: they are there before what a
+    /// template can name of them is known.
+    pub fn render_services(
+        &self,
+        context: &Context,
+    ) -> Result<BTreeMap<String, Service>, Problems> {
+        let context = self.tera_context(context)?;
+        self.render_part(&tera(), &context, &self.spec.services, "/services")
+    }
+
+    /// The files of a container beside the cluster, by the paths at which it sees them.
+    pub fn service_files(&self, service: &Service) -> BTreeMap<String, String> {
+        let files = service.files.iter();
+        files
+            .filter_map(|(path, file)| Some((path.clone(), self.file(file)?.to_owned())))
+            .collect()
+    }
+
+    fn tera_context(&self, context: &Context) -> Result<tera::Context, Problem> {
+        tera::Context::from_serialize(context)
+            .map_err(|error| Problem::new(self.path(SPEC), error.to_string()))
+    }
+
+    /// Fills in the templates of a part of `scenario.yaml`, which is at this pointer.
+    fn render_part<T: Serialize + DeserializeOwned>(
+        &self,
+        tera: &Tera,
+        context: &tera::Context,
+        part: &T,
+        pointer: &str,
+    ) -> Result<T, Problems> {
+        let wrong = |message: String| Problems::from(Problem::new(self.path(SPEC), message));
+        let mut value = serde_json::to_value(part).map_err(|error| wrong(error.to_string()))?;
+        let mut problems = Problems::default();
+        self.render_strings(tera, context, &mut value, pointer, &mut problems);
+        let part = problems.take(serde_json::from_value(value).map_err(|error| {
+            let message = "with its templates filled in, it is no scenario any more";
+            wrong(format!("{message}: {error}"))
+        }));
+        match part {
+            Some(part) => problems.or(part),
             None => Err(problems),
         }
     }

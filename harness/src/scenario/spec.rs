@@ -110,8 +110,10 @@ pub enum Sharing {
     Exclusive,
 }
 
-/// A container beside the cluster, on the network of its nodes. Pods reach it by its name, which
-/// is an alias there; templates know it as `service.NAME.host` and `service.NAME.address`.
+/// A container beside the cluster, on the network of its nodes. Templates know it as
+/// `service.NAME.host`, the name by which pods and nodes reach it, which no other run's service
+/// has, and `service.NAME.address`; its own strings can name no service. Both stay when it is
+/// stopped: nobody listens there then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Service {

@@ -1,6 +1,14 @@
 //! The container engine under kind: docker, podman or nerdctl, by its command line.
 
-use std::{env, ffi::OsString, fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::{Seek, Write},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
@@ -103,6 +111,24 @@ impl Engine {
         short(&self.program, args, &[]).await
     }
 
+    /// Runs a short command that reads this.
+    pub(crate) async fn feed(&self, args: &[&str], input: Vec<u8>) -> Result<String, BackendError> {
+        let file = tempfile::tempfile()
+            .and_then(|mut file| {
+                file.write_all(&input)?;
+                file.rewind()?;
+                Ok(file)
+            })
+            .map_err(BackendError::file(&env::temp_dir()))?;
+        output(&self.program, args, &[], Stdio::from(file)).await
+    }
+
+    /// What a container has printed, to stdout and to stderr.
+    pub(crate) async fn logs(&self, container: &str) -> Result<String, BackendError> {
+        let script = r#""$0" logs "$1" 2>&1"#;
+        short("sh", &["-c", script, &self.program, container], &[]).await
+    }
+
     /// Runs a command on a node.
     pub(crate) async fn on_node(
         &self,
@@ -180,12 +206,21 @@ pub(crate) async fn short(
     args: &[&str],
     envs: &[(&str, &str)],
 ) -> Result<String, BackendError> {
+    output(program, args, envs, Stdio::null()).await
+}
+
+async fn output(
+    program: &str,
+    args: &[&str],
+    envs: &[(&str, &str)],
+    stdin: Stdio,
+) -> Result<String, BackendError> {
     let command = || [&[program], args].concat().join(" ");
     let mut started = Command::new(program);
     started
         .args(args)
         .envs(envs.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .kill_on_drop(true);
     started.process_group(0);
     let output = match timeout(SHORT, started.output()).await {
@@ -280,7 +315,7 @@ pub(crate) fn is_gone(said: &str) -> bool {
 }
 
 /// The end of what a program said: programs say last why they failed.
-fn last_lines(text: &str) -> String {
+pub(crate) fn last_lines(text: &str) -> String {
     let mut lines: Vec<_> = text
         .lines()
         .map(str::trim_end)

@@ -2,12 +2,17 @@
 
 use std::{collections::BTreeSet, ffi::OsString};
 
-use super::{Kind, cluster::Warm, engine};
+use super::{
+    Kind,
+    cluster::Warm,
+    engine::{self, Engine},
+};
 use crate::{
     backend::BackendError,
     claims::{Hold, Lock},
     journal::{Journal, Undo},
     progress::Progress,
+    state::State,
 };
 
 /// Loads those of these images that the nodes do not have; pulls those that the engine lacks.
@@ -32,20 +37,11 @@ pub(super) async fn load(
         let id = match engine.image(image).await {
             Some(id) => id,
             None => {
-                progress.say(format!("pulling {image}"));
                 let journal = match &journal {
                     Some(journal) => journal,
                     None => journal.insert(Journal::open(state, "images", None)?),
                 };
-                let args = ["pull", "--quiet", image].map(OsString::from);
-                engine::long(state, journal, engine.program(), &args, &[]).await?;
-                engine
-                    .image(image)
-                    .await
-                    .ok_or_else(|| BackendError::Answer {
-                        what: format!("image {image}"),
-                        problem: "it was pulled and is not there".to_owned(),
-                    })?
+                have(state, engine, journal, image, progress).await?
             }
         };
         if warm.images.get(image) != Some(&id) {
@@ -96,4 +92,56 @@ pub(super) async fn load(
     result?;
     warm.images.extend(missing);
     warm.write(state)
+}
+
+/// Pulls an image unless the engine has it; gives its id.
+pub(super) async fn have(
+    state: &State,
+    engine: &Engine,
+    journal: &Journal,
+    image: &str,
+    progress: &Progress,
+) -> Result<String, BackendError> {
+    if let Some(id) = engine.image(image).await {
+        return Ok(id);
+    }
+    progress.say(format!("pulling {image}"));
+    let args = ["pull", "--quiet", image].map(OsString::from);
+    engine::long(state, journal, engine.program(), &args, &[]).await?;
+    let pulled = engine.image(image).await;
+    pulled.ok_or_else(|| BackendError::Answer {
+        what: format!("image {image}"),
+        problem: "it was pulled and is not there".to_owned(),
+    })
+}
+
+/// An image's name as containerd has it, with its registry.
+///
+/// Source: github.com/distribution/reference, normalize.go, `splitDockerDomain`.
+pub(super) fn full_name(image: &str) -> String {
+    match image.split_once('/') {
+        Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => {
+            image.to_owned()
+        }
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_gets_its_registry() {
+        for (name, full) in [
+            ("busybox:1.37", "docker.io/library/busybox:1.37"),
+            ("shop/app:1", "docker.io/shop/app:1"),
+            ("localhost/app:1", "localhost/app:1"),
+            ("registry:5000/app:1", "registry:5000/app:1"),
+            ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"),
+        ] {
+            assert_eq!(full_name(name), full);
+        }
+    }
 }

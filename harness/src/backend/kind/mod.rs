@@ -7,6 +7,7 @@ mod config;
 mod engine;
 mod fault;
 mod images;
+mod services;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,12 +24,13 @@ pub(crate) use self::{
     cluster::{child_gone, delete},
     engine::{Engine, is_gone},
     fault::{set_flags, stop_unit},
+    services::forget_registry,
 };
 use super::{Backend, BackendError};
 use crate::{
     journal::{Journal, Target},
     progress::Progress,
-    scenario::{NodeFacts, NodeFault, Pool, Spec, Verb},
+    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec, Verb},
     state::State,
 };
 
@@ -147,5 +149,33 @@ impl Backend for Kind {
         fault: &'a NodeFault,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         fault::inject(self, journal, fault).boxed()
+    }
+    fn make_service<'a>(
+        &'a self,
+        journal: &'a Journal,
+        name: &'a str,
+        service: &'a Service,
+        files: &'a BTreeMap<String, String>,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<ServiceFacts, BackendError>> {
+        services::make(self, journal, name, service, files, progress).boxed()
+    }
+
+    fn start_service<'a>(
+        &'a self,
+        journal: &'a Journal,
+        name: &'a str,
+        service: &'a Service,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        services::start(self, journal, name, service, progress).boxed()
+    }
+
+    fn stop_service<'a>(
+        &'a self,
+        journal: &'a Journal,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        services::stop(self, journal, name).boxed()
     }
 }
