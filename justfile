@@ -62,6 +62,25 @@ limit-range-violated: (run "limit-range-violated")
 # A pod names a PersistentVolumeClaim that does not exist.
 [group('scenarios')]
 missing-claim: (run "missing-claim")
+# A database outside the cluster refuses the password.
+[group('scenarios')]
+database-login-refused: (run "database-login-refused")
+
+# A database outside the cluster is down.
+[group('scenarios')]
+database-unreachable: (run "database-unreachable")
+
+# An HTTP service outside the cluster does not answer.
+[group('scenarios')]
+external-api-down: (run "external-api-down")
+
+# A private registry refuses the credentials of a pull secret.
+[group('scenarios')]
+image-auth-failed: (run "image-auth-failed")
+
+# An image's tag is not in its registry.
+[group('scenarios')]
+image-not-found: (run "image-not-found")
 
 # A pod takes its environment from a ConfigMap that does not exist.
 [group('scenarios')]
@@ -166,3 +185,6 @@ volume-too-small: (run "volume-too-small")
 # An admission webhook fails closed after its server was uninstalled.
 [group('scenarios')]
 webhook-down: (run "webhook-down")
+# The name of an image's registry does not resolve.
+[group('scenarios')]
+registry-unreachable: (run "registry-unreachable")
