@@ -39,13 +39,33 @@ blocked-egress: (run "blocked-egress")
 [group('scenarios')]
 cluster-full: (run "cluster-full")
 
+# A database outside the cluster refuses the password.
+[group('scenarios')]
+database-login-refused: (run "database-login-refused")
+
+# A database outside the cluster is down.
+[group('scenarios')]
+database-unreachable: (run "database-unreachable")
+
+# An HTTP service outside the cluster does not answer.
+[group('scenarios')]
+external-api-down: (run "external-api-down")
+
 # A second workload asks for a host port that is taken on every node.
 [group('scenarios')]
 host-port-taken: (run "host-port-taken")
 
+# A private registry refuses the credentials of a pull secret.
+[group('scenarios')]
+image-auth-failed: (run "image-auth-failed")
+
 # An image may not be pulled, and is not on the node.
 [group('scenarios')]
 image-never-pulled: (run "image-never-pulled")
+
+# An image's tag is not in its registry.
+[group('scenarios')]
+image-not-found: (run "image-not-found")
 
 # An image reference does not parse.
 [group('scenarios')]
@@ -62,25 +82,6 @@ limit-range-violated: (run "limit-range-violated")
 # A pod names a PersistentVolumeClaim that does not exist.
 [group('scenarios')]
 missing-claim: (run "missing-claim")
-# A database outside the cluster refuses the password.
-[group('scenarios')]
-database-login-refused: (run "database-login-refused")
-
-# A database outside the cluster is down.
-[group('scenarios')]
-database-unreachable: (run "database-unreachable")
-
-# An HTTP service outside the cluster does not answer.
-[group('scenarios')]
-external-api-down: (run "external-api-down")
-
-# A private registry refuses the credentials of a pull secret.
-[group('scenarios')]
-image-auth-failed: (run "image-auth-failed")
-
-# An image's tag is not in its registry.
-[group('scenarios')]
-image-not-found: (run "image-not-found")
 
 # A pod takes its environment from a ConfigMap that does not exist.
 [group('scenarios')]
@@ -154,6 +155,10 @@ priority-preemption: (run "priority-preemption")
 [group('scenarios')]
 quota-exceeded: (run "quota-exceeded")
 
+# The name of an image's registry does not resolve.
+[group('scenarios')]
+registry-unreachable: (run "registry-unreachable")
+
 # A node is reserved by a taint that its own pods do not tolerate.
 [group('scenarios')]
 taint-untolerated: (run "taint-untolerated")
@@ -185,6 +190,3 @@ volume-too-small: (run "volume-too-small")
 # An admission webhook fails closed after its server was uninstalled.
 [group('scenarios')]
 webhook-down: (run "webhook-down")
-# The name of an image's registry does not resolve.
-[group('scenarios')]
-registry-unreachable: (run "registry-unreachable")

@@ -92,8 +92,35 @@ fn in_words(
         .filter(|tried| tried.named == Named::Failure || tried.named == Named::Words);
     failed.find_map(|tried| {
         let host = services::host(view, pod, &tried.host);
-        found(tried, host, given, view)
+        // Programs that were given a name tell of the address that it led to.
+        let is_given = given.iter().any(|one| one.endpoint.host.eq_ignore_ascii_case(&tried.host));
+        let meant = match host {
+            Host::Address(_) if !is_given => only_outside(pod, given, view),
+            _ => None,
+        };
+        match meant {
+            Some(meant) => {
+                let tried = Tried {
+                    host: meant.endpoint.host.clone(),
+                    port: tried.port.or(meant.endpoint.port),
+                    ..tried.clone()
+                };
+                found(&tried, host, given, view)
+            }
+            None => found(tried, host, given, view),
+        }
     })
+}
+
+/// The only name of all that it was given which leads out of the cluster.
+fn only_outside<'g>(pod: &Pod, given: &'g [Given], view: &View<'_>) -> Option<&'g Given> {
+    let is_outside = |one: &&Given| {
+        one.endpoint.is_url && matches!(services::host(view, pod, &one.endpoint.host), Host::Outside)
+    };
+    let mut outside = given.iter().filter(is_outside);
+    let first = outside.next()?;
+    let host = &first.endpoint.host;
+    outside.all(|other| other.endpoint.host == *host).then_some(first)
 }
 
 /// The only thing that is down of all that it was given, where its words name nothing.
@@ -136,6 +163,14 @@ fn found(
     let is_name = tried.meaning.is_some_and(Meaning::is_of_name);
     let failed = tried.named == Named::Failure;
     let port = tried::port_meant(tried, &host);
+    let given_port = || {
+        let same = |one: &&Given| one.endpoint.host.eq_ignore_ascii_case(&tried.host);
+        given.iter().filter(same).find_map(|one| one.endpoint.port)
+    };
+    let port = match host {
+        Host::Outside | Host::Address(_) => port.or_else(given_port),
+        _ => port,
+    };
     let holder = || {
         let same_port = |one: &&Given| one.endpoint.host.eq_ignore_ascii_case(&tried.host)
             && (one.endpoint.port == port || one.endpoint.port.is_none() || port.is_none());

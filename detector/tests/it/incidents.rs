@@ -1080,3 +1080,38 @@ fn noise_is_no_trouble() {
         .log_of("api", "app", Run::Current, "ERROR dial tcp: lookup db: i/o timeout\nERROR dial tcp 10.96.0.7:5432: connect: connection refused\nINFO connected\nINFO serving")
         .names(&[]);
 }
+
+#[test]
+fn an_address_stands_for_the_only_name_that_leads_outside() {
+    let status = format!(
+        "phase: Running, containerStatuses: [{}]",
+        failing("api", "exitCode: 1, reason: Error")
+    );
+    let said = |env: &str, words: &str| {
+        let spec = format!("containers: [{{name: api, env: [{env}]}}]");
+        let client = pod("api-0", "StatefulSet/api", &spec, &status);
+        let state = State::of(&client).log_of("api-0", "api", Run::Current, words);
+        let verdicts = state.verdicts();
+        let [verdict] = verdicts.as_slice() else {
+            panic!("{verdicts:?}");
+        };
+        let field = verdict.culprit.field.clone().unwrap_or_default();
+        let port = verdict.detail.get("port").cloned().unwrap_or_default();
+        format!("{} {field} {port}", verdict.class)
+    };
+    let rates = "{name: RATES, value: 'http://rates.partner.example.com:8080/eur'}";
+    let log = "{name: LOG, value: 'https://log.example.com/in'}";
+    let words = "wget: can't connect to remote host (203.0.113.9): Connection refused";
+    let class = "dependency-unreachable spec.template.spec.containers[0]";
+    assert_eq!(said(rates, words), format!("{class}.env[0].value 8080"));
+    // Which of two it was, nobody can tell.
+    assert_eq!(
+        said(&format!("{rates}, {log}"), words),
+        format!("{class} null")
+    );
+    let address = "{name: RATES, value: 'http://203.0.113.9:8080/eur'}";
+    assert_eq!(
+        said(&format!("{log}, {address}"), words),
+        format!("{class}.env[1].value 8080")
+    );
+}
