@@ -1,8 +1,10 @@
 //! What the rules of claims share: which of a pod's claims keeps it from every node, and why.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::facts::Pod;
 use crate::kubernetes::scheduling::NodeShape;
@@ -248,6 +250,17 @@ pub(super) fn waiting<'a>(
     }
     let volumes = view.all::<PersistentVolume>();
     Some(volumes.filter(move |volume| volumes::mismatch(volume, claim).is_none()))
+}
+
+/// Since when there are both a claim and, where it names one that exists, its class.
+pub(super) fn made(pod: &Pod, name: &str, view: &View<'_>) -> Option<Timestamp> {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found()?;
+    let class = volumes::class_of_claim(claim);
+    let class = class.and_then(|class| view.get::<StorageClass>("", class).found());
+    let made = |metadata: &ObjectMeta| metadata.creation_timestamp.as_ref().map(|time| time.0);
+    made(&claim.metadata).max(class.and_then(|class| made(&class.metadata)))
 }
 
 /// Refers to a claim of the pod's namespace.

@@ -13,7 +13,8 @@
 //!
 //! # Not before
 //!
-//! Three seconds; five minutes for a provisioner that is silent.
+//! Three seconds, also after the claim or its class was made: the volume may come next. Five minutes
+//! for a provisioner that is silent.
 //!
 //! # Looks like
 //!
@@ -69,8 +70,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             }
             Some(_) => continue,
         };
+        let since = claims::made(pod, &claim.name, view).map_or(since, |made| since.max(made));
         if !view.ripe(since, PATIENCE) {
-            return;
+            continue;
         }
         let subject = view.workload(pod).reference;
         let object = claims::reference(pod, &claim.name);

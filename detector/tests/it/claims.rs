@@ -140,6 +140,20 @@ fn no_volume_is_large_enough() {
 }
 
 #[test]
+fn a_class_that_has_just_been_made_may_get_its_volumes_next() {
+    let made = local().replace(
+        "{name: local}",
+        "{name: local, creationTimestamp: '2026-11-24T11:59:59Z'}",
+    );
+    let state = db().and(&claim(LOCAL, "Pending", "")).and(&made);
+    state.clone().at("2026-11-24T12:00:01Z").says(&[]);
+    state.at("2026-11-24T12:00:02Z").says(&[
+        "certain no-matching-volume StatefulSet shop/db <- PersistentVolumeClaim shop/data-db-0 \
+         {\"volume\":\"data\",\"volumes\":[]}",
+    ]);
+}
+
+#[test]
 fn a_class_name_that_only_volumes_share_needs_no_class() {
     let state = db()
         .and(&claim(LOCAL, "Pending", ""))
