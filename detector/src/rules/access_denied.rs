@@ -29,7 +29,7 @@ use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 
-use crate::facts::Pod;
+use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::failing;
@@ -109,6 +109,17 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         findings.push(finding);
     }
+}
+
+/// Whether what the API server refused to the container's last run is allowed by now.
+pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
+    let all = failing::containers(pod, view);
+    let mut refused = all
+        .iter()
+        .filter(|failing| failing.container.name() == container.name())
+        .filter_map(|failing| failing.main_if(|meaning| meaning == Meaning::AccessDenied));
+    let asked = refused.next().and_then(|(_, said)| Asked::of(said, pod));
+    asked.is_some_and(|asked| asked.is_allowed(view) == Some(true))
 }
 
 /// What was asked of the API server.

@@ -17,7 +17,8 @@
 //! # Not before
 //!
 //! At once. Over when the present run has outlasted twice the last plus 10 s: a ConfigMap mounted
-//! with `subPath` does not reach a running pod, so that its change alone proves nothing.
+//! with `subPath` does not reach a running pod, so that its change alone proves nothing. A variable
+//! whose holder changes is over at once, until the next run fails.
 //!
 //! # Looks like
 //!
@@ -37,6 +38,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use crate::facts::{Container, LogLine, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::files::{self, Held};
+use crate::object::Kind;
 use crate::kubernetes::references::{ConfigReference, Source, config_references};
 use crate::rules::failing::{self, Failing};
 use crate::rules::{Judge, Need, Rule};
@@ -60,6 +62,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             let file = said.field("file").filter(|_| said.meaning == Meaning::FileMissing)?;
             configured(pod, &failing.container, file, view)
         };
+        if is_config(said.meaning) && was_given_another(pod, &failing, said, view) {
+            continue;
+        }
         if is_config(said.meaning) {
             // The last line may only sum up; the one before it tells the place.
             let tells_place = |(_, said): &(&LogLine, &Said)| {
@@ -72,6 +77,24 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             findings.push(finding(pod, &failing, line, said, Some(culprit), view));
         }
     }
+}
+
+/// Whether what holds the variable that the last run refused has changed since, so that the next
+/// run is given another.
+fn was_given_another(pod: &Pod, failing: &Failing<'_, '_>, said: &Said, view: &View<'_>) -> bool {
+    let held = said.field("name").and_then(|name| {
+        files::holder_of_variable(&failing.container, name)
+            .or_else(|| held_by_all(pod, &failing.container, name, view))
+    });
+    let changed = held.and_then(|held| {
+        let kind = match held.source {
+            Source::ConfigMap => Kind::ConfigMap,
+            Source::Secret => Kind::Secret,
+        };
+        view.changed(kind, &pod.namespace, &held.name)
+    });
+    let finished = failing.ended.and_then(|ended| ended.finished_at.as_ref());
+    changed.zip(finished).is_some_and(|(changed, finished)| changed > finished.0)
 }
 
 fn finding(

@@ -27,7 +27,8 @@
 //! - `oom-killed`: reason `OOMKilled`, or exit code 137 with a memory limit and no such event.
 //! - A failure that the program explains is the class of what it says.
 //! - An evicted pod's containers end with 137: `node-pressure-eviction`.
-//! - A connection that failed and is open again since: nothing is left to explain.
+//! - A connection that failed and is open again since, or leads to what is just starting, and a
+//!   refusal of the API server that roles allow by now: nothing is left to explain.
 //! - A container that failed once after it ran for long, or whose node was restarted.
 //!
 //! # Remedy
@@ -39,7 +40,7 @@ use serde_json::json;
 use crate::facts::{ContainerRole, Pod};
 use crate::finding::Finding;
 use crate::rules::runs::{self, Ended, Printed};
-use crate::rules::{Judge, Rule, policy};
+use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
 
@@ -54,10 +55,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if ended.container.role == ContainerRole::Init || !ended.is_failing() || is_explained(&ended) {
             continue;
         }
-        if runs::killer(&ended, pod, view).is_some()
-            || runs::may_be_mended(&ended, pod, view)
-            || policy::is_mended(pod, &ended.container, view)
-        {
+        if runs::killer(&ended, pod, view).is_some() || runs::may_be_mended(&ended, pod, view) {
             continue;
         }
         let (lines, unread) = match runs::printed(&ended, pod, view) {

@@ -16,8 +16,9 @@
 //!
 //! # Not before
 //!
-//! The second failure, a Job's first: programs start before what they depend on. Over when what it
-//! connects to is ready, or the present run has outlasted twice the last plus 10 s.
+//! The second failure, a Job's first: programs start before what they depend on. Not while a pod
+//! behind the Service is starting, for 30 s. Over when what it connects to is ready, or the present
+//! run has outlasted twice the last plus 10 s.
 //!
 //! # Looks like
 //!
@@ -31,10 +32,11 @@
 //!
 //! Bring up what it connects to, or correct the address.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
-use crate::facts::Pod;
+use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
@@ -50,6 +52,9 @@ pub(super) const RULE: Rule = Rule {
     needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
+
+/// How long a pod behind a Service may take to become ready before the Service is said to be down.
+const STARTING: SignedDuration = SignedDuration::from_secs(30);
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
@@ -227,7 +232,7 @@ fn found(
                 }
             };
             let is_refused = tried.meaning == Some(Meaning::Refused);
-            if is_ready && !is_refused {
+            if is_ready && !is_refused || is_coming_up(service, view) {
                 return None;
             }
             let (because, confidence) = if is_ready {
@@ -272,6 +277,47 @@ fn found(
         }
         _ => None,
     }
+}
+
+/// Whether the last run of a container failed of what is just starting.
+pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
+    let all = failing::containers(pod, view);
+    let mut failing = all.iter().filter(|failing| {
+        failing.container.name() == container.name()
+            && failing.main_if(Meaning::is_of_connection).is_some()
+    });
+    let Some(failing) = failing.next() else {
+        return false;
+    };
+    let named = tried::in_words(failing).into_iter().map(|tried| tried.host);
+    let given = tried::in_configuration(pod, container, view);
+    let given = given.into_iter().map(|given| given.endpoint.host);
+    named.chain(given).any(|name| match services::host(view, pod, &name) {
+        Host::Service(service) => is_coming_up(service, view),
+        _ => false,
+    })
+}
+
+/// Whether no pod of a Service is ready, and one is starting.
+fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
+    let pods = services::pods(view, service).unwrap_or_default();
+    !pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
+        && pods.iter().any(|pod| is_starting(pod, view))
+}
+
+/// Whether a pod is new, and nothing has gone wrong with it yet.
+fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
+    let is_failing = |container: Container<'_>| {
+        let waiting = container.waiting().map(|(reason, _)| reason);
+        container.restarts() > 0
+            || waiting.is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
+    };
+    let scheduled = pod.condition("PodScheduled").filter(|is| is.status == "True");
+    let scheduled = scheduled.and_then(|is| is.last_transition_time.as_ref().map(|time| time.0));
+    pod.deleting.is_none()
+        && !pod.is_finished()
+        && !pod.containers().any(is_failing)
+        && scheduled.or(pod.created).is_some_and(|since| !view.ripe(since, STARTING))
 }
 
 fn namespace_of(service: &Service) -> String {

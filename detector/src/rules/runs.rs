@@ -9,12 +9,16 @@ use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
 use crate::kubernetes::references::{Source, config_references};
 use crate::object::Kind;
+use crate::rules::{access_denied, dependency_unreachable, policy};
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::{LONGEST, Words};
 
 /// How long to wait for the log of a run that has ended.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How much later than the end of a run the event may come that tells who ended it.
+const EVENT_PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// A container whose run ended, while that still is a trouble.
 #[derive(Clone, Copy)]
@@ -146,7 +150,8 @@ pub(super) enum Killer {
     Kubelet,
 }
 
-/// Who killed the run, with the event that tells.
+/// Who killed the run, with the event that tells. As long as that event may yet come, a probe that
+/// killed a run before is taken to have killed this one too.
 pub(super) fn killer<'a>(
     ended: &Ended<'_>,
     pod: &Pod,
@@ -163,8 +168,7 @@ pub(super) fn killer<'a>(
             "SandboxChanged" => true,
             _ => false,
         });
-    let of_run = events.filter(|event| event.last >= ended.started());
-    let event = of_run.max_by_key(|event| event.last)?;
+    let event = events.max_by_key(|event| event.last)?;
     let killer = if event.message.contains("failed liveness probe") {
         Killer::LivenessProbe
     } else if event.message.contains("failed startup probe") {
@@ -172,7 +176,10 @@ pub(super) fn killer<'a>(
     } else {
         Killer::Kubelet
     };
-    Some((killer, event))
+    let is_of_run = event.last >= ended.started();
+    let may_come =
+        || killer != Killer::Kubelet && ended.at().is_some_and(|at| !view.ripe(at, EVENT_PATIENCE));
+    (is_of_run || may_come()).then_some((killer, event))
 }
 
 /// What a run printed.
@@ -202,7 +209,7 @@ pub(super) fn printed<'a>(ended: &Ended<'_>, pod: &Pod, view: &View<'a>) -> Prin
 }
 
 /// Whether the cause of the last failure may be gone, so that the next one is to be awaited: what
-/// the container depends on changed since, or its present run goes another way.
+/// the container depends on changed since or is starting, or its present run goes another way.
 pub(super) fn may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
     let at = ended.at();
     let around = [
@@ -226,6 +233,9 @@ pub(super) fn may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bo
         .flatten()
         .any(|change| at.is_some_and(|at| change > at))
         || goes_another_way(ended, pod, view)
+        || policy::is_mended(pod, &ended.container, view)
+        || access_denied::is_mended(pod, &ended.container, view)
+        || dependency_unreachable::is_awaited(pod, &ended.container, view)
 }
 
 /// Whether the present run printed last what the last one never did, as far as its log goes.

@@ -16,6 +16,7 @@ pub(super) const TABLE: &[Signature] = table! {
     }
     PortInUse {
         r"bind\(\) to (?P<host>\S*):(?P<port>\d+) failed \(98: "
+        r"\[emerg\].* still could not bind\(\)"
         r"EADDRINUSE(?:: address already in use)? (?P<host>[^\s,]*?):(?P<port>\d+)"
         r"listen \w+ (?P<host>\S*):(?P<port>\d+): bind: (?i:address already in use)"
         r"(?i)Port (?P<port>\d+) (?:is|was) already in use"
@@ -162,6 +163,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"Failed opening required '(?P<file>[^']+)'"#
         r"Can't locate (?P<file>[\w/.]+\.pm) in @INC"
         r"can't open file '(?P<file>[^']+)': \[Errno 2\]"
+        r"\.: (?:line \d+: )?(?:can't|cannot) open '?(?P<file>[^\s':]+)'?: No such file"
         r"Could not open input file: (?P<file>\S+)"
         r"(?i)missing (?:shared )?library:? (?P<file>[\w.+-]+)"
         r"PackageNotFoundError: (?:No package metadata was found for )?(?P<file>[\w.-]+)"
@@ -176,6 +178,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?:EACCES|EPERM|EROFS): [a-z -]+, (?P<what>\w+ '?[^'\n]+)"
         r"\[Errno (?:1|13|30)\] (?:Operation not permitted|Permission denied|Read-only file system)(?:: '?(?P<what>[^'\n]+))?"
         r"AccessDeniedException: (?P<what>/\S+)"
+        r"\((?:1|13|30)\)(?:Operation not permitted|Permission denied|Read-only file system): (?:AH\d+: )?(?P<what>\S.*)"
         r"(?P<what>(?:listen|bind)\S*(?: \w+)? \S*:\d+): (?:bind: )?permission denied"
         r"(?P<what>(?:open|mkdir|create|unlink|chown|chmod|stat|rename|remove|fork/exec|exec|read|write|mkdirat|openat) [^\s:]+): (?:permission denied|read-only file system|operation not permitted)"
         r"can't (?:create|open|remove|cd to|execute) (?:directory )?'?(?P<what>[^':\s]+)'?: (?i:Permission denied|Read-only file system)"
@@ -202,7 +205,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"(?P<problem>syntax error in file "(?P<file>[^"]+)" line (?P<line>\d+).*)"#
         r#"(?P<problem>(?:unrecognized configuration parameter|invalid value for parameter) "(?P<name>[^"]+)".*?) in file "(?P<file>[^"]+)" line (?P<line>\d+)"#
         r#"(?P<problem>unrecognized configuration parameter "(?P<name>[^"]+)")"#
-        r#"FATAL:\s+(?P<problem>configuration file "(?P<file>[^"]+)" contains errors)"#
+        r#"(?P<problem>invalid value for parameter "(?P<name>[^"]+)": .*)"#
+        r#"FATAL:\s+configuration file "(?P<file>[^"]+)" contains errors"#
         r#"line (?P<line>\d+) of configuration file "(?P<file>[^"]+)""#
         r#"(?P<problem>could not load (?P<file>\S*pg_hba\.conf))"#
         r#"could not access the server configuration file "(?P<file>[^"]+)": (?P<problem>.+)"#
@@ -296,6 +300,7 @@ pub(super) const TABLE: &[Signature] = table! {
     NotConnected {
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: \w+)? ?(?:at|on|:)? ?(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact)\b"
+        r#"(?:server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: )?server closed the connection unexpectedly"#
         r"(?i)\b(?:connection|connect) (?:failed|failure|error|lost|reset|aborted|attempt failed)\b|Communications link failure|\bnot reached\b|\bunreachable\b|ECONNRESET|socket hang up|connection reset by peer|broken pipe"
         r"(?i)\bI/?O ?(?:Error|Exception)\b"
         r"(?i)\bconnectionerror\b|\bconnectexception\b"

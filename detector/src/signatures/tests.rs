@@ -67,6 +67,14 @@ fn configuration() {
             r#"ConfigInvalid file=/etc/postgresql/postgresql.conf line=3 problem=syntax error in file "/etc/postgresql/postgresql.conf" line 3, near token "x""#,
         ),
         (
+            r#"LOG:  invalid value for parameter "work_mem": "4MBytes""#,
+            r#"ConfigInvalid name=work_mem problem=invalid value for parameter "work_mem": "4MBytes""#,
+        ),
+        (
+            r#"FATAL:  configuration file "/config/postgresql.conf" contains errors"#,
+            "ConfigInvalid file=/config/postgresql.conf",
+        ),
+        (
             "[ERROR] [MY-000067] [Server] unknown variable 'max_conections=10'.",
             "ConfigInvalid argument=max_conections=10 problem=unknown variable 'max_conections=10'",
         ),
@@ -147,6 +155,10 @@ fn connections() {
             "error: cannot connect to ws://loki:3100/loki/api/v1/tail, retry 1/10",
             "NotConnected host=loki port=3100",
         ),
+        (
+            r#"psql: error: connection to server at "db" (10.96.1.2), port 5432 failed: server closed the connection unexpectedly"#,
+            "NotConnected host=db port=5432",
+        ),
         ("ERROR - IO Error while listening", "NotConnected"),
         (
             "WARN - Exiting. Could not connect after 10 retries.",
@@ -175,6 +187,18 @@ fn the_rest() {
             "LibraryMissing file=libfoo.so.1",
         ),
         (
+            "/opt/worker/run.sh: .: line 3: can't open '/opt/common/say.sh': No such file or directory",
+            "LibraryMissing file=/opt/common/say.sh",
+        ),
+        (
+            "run.sh: 3: .: cannot open /opt/common/say.sh: No such file",
+            "LibraryMissing file=/opt/common/say.sh",
+        ),
+        (
+            "[core:error] [pid 1:tid 1] (30)Read-only file system: AH00099: could not create /tmp/httpd.pid.DSESJw",
+            "PermissionDenied what=could not create /tmp/httpd.pid.DSESJw",
+        ),
+        (
             "sh: can't create /x: Read-only file system",
             "PermissionDenied what=/x",
         ),
@@ -190,6 +214,7 @@ fn the_rest() {
             "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
             "PortInUse host=0.0.0.0 port=80",
         ),
+        ("nginx: [emerg] still could not bind()", "PortInUse"),
         (
             "listen tcp :8080: bind: address already in use",
             "PortInUse port=8080",

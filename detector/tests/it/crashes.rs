@@ -97,9 +97,11 @@ fn a_crash_that_nothing_explains() {
 fn its_log_is_waited_for() {
     let state = State::of(&crashing(EXIT_1)).at("2026-11-24T11:59:41Z");
     state.says(&[]);
-    state
-        .clone()
-        .log(Run::Previous, "")
+    // It may be written down late.
+    let empty = state.clone().log(Run::Previous, "");
+    empty.clone().says(&[]);
+    empty
+        .at("2026-11-24T11:59:43Z")
         .says(&[&unexplained(1, "[]")]);
     state
         .clone()
@@ -200,6 +202,23 @@ fn the_probe_ends_it() {
             State::of(&named).and(&killed).says(&[&said("\"web\"")]);
         }
     }
+}
+
+#[test]
+fn the_event_of_a_probe_that_ends_a_container_again_may_come_late() {
+    let pod = crashing("exitCode: 0, reason: Completed");
+    let before = event(
+        "Killing",
+        "Container app failed liveness probe, will be restarted",
+        "2026-11-24T11:59:20Z",
+    );
+    let probe = "certain liveness-probe-failing Pod shop/web <- Pod shop/web spec.containers[0].livenessProbe \
+         {\"container\":\"app\",\"port\":8080,\"probe\":\"httpGet\"}";
+    let state = State::of(&pod).and(&before);
+    state.clone().at("2026-11-24T11:59:44Z").says(&[probe]);
+    let itself = "certain exits-normally Pod shop/web <- Pod shop/web spec.containers[0].command \
+         {\"container\":\"app\"}";
+    state.at("2026-11-24T11:59:45Z").says(&[itself]);
 }
 
 #[test]

@@ -111,6 +111,26 @@ fn a_dependency_without_a_ready_pod() {
 }
 
 #[test]
+fn a_dependency_that_is_starting_is_awaited() {
+    let scheduled = "conditions: [{type: PodScheduled, status: 'True', lastTransitionTime: '2026-11-24T11:59:40Z'}, {type: Ready";
+    let new = db("db", PORT, "False", "{containerPort: 5432}")
+        .replace("conditions: [{type: Ready", scheduled);
+    let state = failing("", "dial tcp 10.96.0.7:5432: connect: connection refused");
+    check(state.clone().and(&new).at("2026-11-24T12:00:09Z"), &[]);
+    check(
+        state.clone().and(&new).at("2026-11-24T12:00:10Z"),
+        &[UNREACHABLE],
+    );
+    // It has failed already.
+    let failed = new.replace(
+        "    podIP: 10.244.2.2",
+        "    podIP: 10.244.2.2
+    containerStatuses: [{name: db, image: '', imageID: '', ready: false, restartCount: 1, state: {running: {}}}]",
+    );
+    check(state.and(&failed), &[UNREACHABLE]);
+}
+
+#[test]
 fn a_dependency_that_is_ready_is_not_blamed() {
     let up = db("db", PORT, "True", "{containerPort: 5432}");
     let crash = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
