@@ -27,9 +27,17 @@ run *NAMES:
 
 # What follows is generated from the folder `scenarios`.
 
+# nginx does not know a directive of its configuration.
+[group('scenarios')]
+bad-directive: (run "bad-directive")
+
 # A web server's configuration includes a file that is not there.
 [group('scenarios')]
 bad-include: (run "bad-include")
+
+# PostgreSQL does not take a value of its configuration.
+[group('scenarios')]
+bad-parameter: (run "bad-parameter")
 
 # A NetworkPolicy forgets the port that a log gateway needs.
 [group('scenarios')]
@@ -50,6 +58,13 @@ database-unreachable: (run "database-unreachable")
 # An HTTP service outside the cluster does not answer.
 [group('scenarios')]
 external-api-down: (run "external-api-down")
+# A server goes into the background, and its container ends.
+[group('scenarios')]
+ends-with-zero: (run "ends-with-zero")
+
+# An init container fails, so the pod never gets to its program.
+[group('scenarios')]
+failing-init: (run "failing-init")
 
 # A second workload asks for a host port that is taken on every node.
 [group('scenarios')]
@@ -71,6 +86,14 @@ image-not-found: (run "image-not-found")
 [group('scenarios')]
 invalid-image-reference: (run "invalid-image-reference")
 
+# A Job runs out of retries, because each of them runs out of time.
+[group('scenarios')]
+job-out-of-retries: (run "job-out-of-retries")
+
+# A Job waits for what does not come, until its time is over.
+[group('scenarios')]
+job-out-of-time: (run "job-out-of-time")
+
 # A kubelet refuses a pod that was sent past the scheduler.
 [group('scenarios')]
 kubelet-rejected: (run "kubelet-rejected")
@@ -79,9 +102,21 @@ kubelet-rejected: (run "kubelet-rejected")
 [group('scenarios')]
 limit-range-violated: (run "limit-range-violated")
 
+# A liveness probe does not wait until a slow program has started.
+[group('scenarios')]
+liveness-impatient: (run "liveness-impatient")
+
+# A liveness probe asks a port on which nothing listens.
+[group('scenarios')]
+liveness-wrong-port: (run "liveness-wrong-port")
+
 # A pod names a PersistentVolumeClaim that does not exist.
 [group('scenarios')]
 missing-claim: (run "missing-claim")
+
+# A container is told to run a command that its image does not have.
+[group('scenarios')]
+missing-command: (run "missing-command")
 
 # A pod takes its environment from a ConfigMap that does not exist.
 [group('scenarios')]
@@ -94,6 +129,18 @@ missing-configmap-key: (run "missing-configmap-key")
 # A volume is filled from a ConfigMap that does not exist.
 [group('scenarios')]
 missing-configmap-volume: (run "missing-configmap-volume")
+
+# A program lacks a file of its own.
+[group('scenarios')]
+missing-file: (run "missing-file")
+
+# A program runs in an image that lacks a library it loads.
+[group('scenarios')]
+missing-library: (run "missing-library")
+
+# A program may not ask the API server what it asks.
+[group('scenarios')]
+missing-role: (run "missing-role")
 
 # A pod asks for a container runtime that its node does not have.
 [group('scenarios')]
@@ -114,6 +161,10 @@ missing-service-account: (run "missing-service-account")
 # A claim names a StorageClass that does not exist.
 [group('scenarios')]
 missing-storage-class: (run "missing-storage-class")
+
+# A program is not given a variable that it needs.
+[group('scenarios')]
+missing-variable: (run "missing-variable")
 
 # Anti-affinity wants one node a replica, and there are fewer nodes.
 [group('scenarios')]
@@ -158,10 +209,33 @@ quota-exceeded: (run "quota-exceeded")
 # The name of an image's registry does not resolve.
 [group('scenarios')]
 registry-unreachable: (run "registry-unreachable")
+# A program writes to a root file system that is read-only.
+[group('scenarios')]
+read-only-root: (run "read-only-root")
+
+# A pod must not run as root, and its image would.
+[group('scenarios')]
+root-image: (run "root-image")
+
+# A program is ended by a segmentation fault, without a word.
+[group('scenarios')]
+segfault: (run "segfault")
+
+# Two containers of a pod want to listen on one port.
+[group('scenarios')]
+shared-port: (run "shared-port")
+
+# A startup probe gives a program less time than its start takes.
+[group('scenarios')]
+startup-impatient: (run "startup-impatient")
 
 # A node is reserved by a taint that its own pods do not tolerate.
 [group('scenarios')]
 taint-untolerated: (run "taint-untolerated")
+
+# A program's database is down, because its claim is never bound.
+[group('scenarios')]
+unbound-dependency: (run "unbound-dependency")
 
 # A pod is given to a node that does not exist.
 [group('scenarios')]
@@ -190,3 +264,7 @@ volume-too-small: (run "volume-too-small")
 # An admission webhook fails closed after its server was uninstalled.
 [group('scenarios')]
 webhook-down: (run "webhook-down")
+
+# A program runs as a user that may not read its file.
+[group('scenarios')]
+wrong-user: (run "wrong-user")
