@@ -1,10 +1,28 @@
 //! Reading and writing the parts of an object that is kept as JSON.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 /// What is at a path such as `/spec/nodeName`, or null.
 pub(crate) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
-    value.pointer(path).unwrap_or(&Value::Null)
+    // `Value::pointer` makes two strings of each step, and this is what the cluster does most.
+    path.split('/')
+        .skip(1)
+        .try_fold(value, |here, step| match here {
+            Value::Object(map) => map.get(&*unescaped(step)),
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
+        .unwrap_or(&Value::Null)
+}
+
+/// A step of a path without its escapes.
+fn unescaped(step: &str) -> Cow<'_, str> {
+    match step.contains('~') {
+        true => step.replace("~1", "/").replace("~0", "~").into(),
+        false => step.into(),
+    }
 }
 
 /// The text at a path, empty if there is none.
@@ -66,7 +84,7 @@ pub(crate) fn controller(object: &Value) -> Option<&Value> {
 pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
     let mut here = value;
     for key in path.split('/').skip(1) {
-        let key = key.replace("~1", "/").replace("~0", "~");
+        let key = unescaped(key);
         if let Value::Array(items) = here {
             let Some(item) = key.parse().ok().and_then(|i: usize| items.get_mut(i)) else {
                 return;
@@ -78,7 +96,7 @@ pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
             *here = json!({});
         }
         let Value::Object(map) = here else { return };
-        here = map.entry(key).or_insert(Value::Null);
+        here = map.entry(key.into_owned()).or_insert(Value::Null);
     }
     *here = new.into();
 }
@@ -93,8 +111,8 @@ pub(crate) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
 /// Takes away what is at a path.
 pub(crate) fn remove(value: &mut Value, path: &str) -> Option<Value> {
     let (parent, key) = path.rsplit_once('/')?;
-    let key = key.replace("~1", "/").replace("~0", "~");
-    value.pointer_mut(parent)?.as_object_mut()?.remove(&key)
+    let key = unescaped(key);
+    value.pointer_mut(parent)?.as_object_mut()?.remove(&*key)
 }
 
 /// The list at a path, to be changed.
@@ -126,4 +144,37 @@ pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> 
 /// Whether the condition of a type is True.
 pub(crate) fn condition_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| text(condition, "/status") == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_what_json_pointers_lead_to() {
+        let value = json!({ "a": [{ "b/c": 1 }, { "d~e": 2 }], "": { "f": 3 } });
+        for path in [
+            "",
+            "/a",
+            "/a/0/b~1c",
+            "/a/1/d~0e",
+            "//f",
+            "/a/2",
+            "/a/x",
+            "/a/0/b/c",
+            "/z",
+        ] {
+            assert_eq!(
+                value.pointer(path).unwrap_or(&Value::Null),
+                at(&value, path),
+                "{path}"
+            );
+        }
+        let mut made = json!({});
+        set(&mut made, "/metadata/annotations/example.com~1a", "b");
+        assert_eq!(
+            made,
+            json!({ "metadata": { "annotations": { "example.com/a": "b" } } })
+        );
+    }
 }
