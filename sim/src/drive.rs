@@ -15,7 +15,7 @@ use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
 use crate::value::{list, text, uid};
 use crate::world::World;
-use crate::{Config, Shared, kubelet, nodes, scheduler};
+use crate::{Config, Shared, kubelet, names, nodes, scheduler};
 
 /// How soon a controller sees what changed.
 const SEEN: Duration = Duration::from_millis(5);
@@ -85,6 +85,9 @@ pub(crate) fn boot(world: &mut World, config: &Config) {
     });
     made(world, Kind::EndpointSlice, "default", slice);
     nodes::boot(world, &config.nodes);
+    if !config.nodes.is_empty() {
+        names::boot(world);
+    }
     lifecycle::boot(world);
     podgc::boot(world);
 }

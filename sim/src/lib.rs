@@ -43,13 +43,11 @@ mod drive;
 mod error;
 mod events;
 mod kinds;
-#[allow(dead_code, reason = "programs use the rest")]
 mod kubelet;
-#[allow(dead_code, reason = "programs use the rest")]
+mod names;
 mod network;
 mod nodes;
 mod patch;
-#[allow(dead_code, reason = "programs use the rest")]
 mod program;
 mod quantity;
 mod random;

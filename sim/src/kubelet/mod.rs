@@ -8,6 +8,7 @@
 //! Source: `pkg/kubelet/{kubelet,kubelet_pods,pod_workers}.go`,
 //! `pkg/kubelet/kuberuntime/kuberuntime_manager.go`.
 
+mod access;
 mod admit;
 mod container;
 mod environment;

@@ -12,7 +12,7 @@ use super::environment::{config_value, field_value, secret_value};
 use super::pod::{Pod, tell};
 use crate::clock::{after, since};
 use crate::kinds::Kind;
-use crate::program::files::{Content, Files, Tree, Volume};
+use crate::program::files::{Content, File, Files, Tree, Volume};
 use crate::quantity;
 use crate::value::{at, entries, is_true, list, name, text};
 use crate::world::World;
@@ -152,6 +152,21 @@ fn content(world: &mut World, pod: &Pod, object: &Value, volume: &Value) -> Resu
         .map_err(|why| failed(volume_name, &why))
 }
 
+/// Gives files the mode of their volume, unless the pod's group may read all of them.
+fn set_mode(object: &Value, volume: &Value, tree: &mut Tree) {
+    let mode = ["/configMap", "/secret", "/projected", "/downwardAPI"]
+        .into_iter()
+        .find_map(|kind| crate::value::int(volume, &format!("{kind}/defaultMode")))
+        .unwrap_or(0o644);
+    let is_group = !at(object, "/spec/securityContext/fsGroup").is_null();
+    for file in tree.files.values_mut() {
+        if let File::Regular(content) = file {
+            content.executable |= mode & 0o111 != 0;
+            content.private = mode & 0o044 == 0 && !is_group;
+        }
+    }
+}
+
 /// Volumes on servers, of which a node of kind reaches none.
 fn elsewhere(pod: &Pod, volume_name: &str, volume: &Value) -> Result<(), String> {
     let nfs = at(volume, "/nfs");
@@ -225,6 +240,7 @@ const FILES_ON_NODES: &[&str] = &[
     "/etc/passwd",
     "/etc/resolv.conf",
     "/etc/timezone",
+    "/usr/bin/kubectl",
 ];
 const SOCKETS_ON_NODES: &[&str] = &[
     "/run/containerd/containerd.sock",
@@ -251,7 +267,17 @@ fn on_host(world: &mut World, pod: &Pod, host: &Value) -> Result<Volume, String>
         "BlockDevice" => return refused("a block device"),
         _ => {}
     }
-    Ok(world.kubelets.lasting.entry(key).or_default().clone())
+    let volume = world.kubelets.lasting.entry(key).or_default();
+    if is_file || is_socket {
+        let content = Content {
+            bulk: 1 << 20,
+            executable: path.starts_with("/usr/bin/"),
+            ..Content::default()
+        };
+        let file = File::Regular(content);
+        volume.tree().files.entry(String::new()).or_insert(file);
+    }
+    Ok(volume.clone())
 }
 
 /// What a claim is bound to.
@@ -325,6 +351,7 @@ fn files(world: &World, pod: &Pod, object: &Value, volume: &Value) -> Result<Tre
                 wrong.push(why);
             }
         }
+        set_mode(object, volume, &mut tree);
         return match wrong.as_slice() {
             [] => Ok(tree),
             [one] => Err(one.clone()),
@@ -332,6 +359,7 @@ fn files(world: &World, pod: &Pod, object: &Value, volume: &Value) -> Result<Tre
         };
     }
     source_files(world, pod, object, volume, "secretName", &mut tree)?;
+    set_mode(object, volume, &mut tree);
     Ok(tree)
 }
 
@@ -400,18 +428,13 @@ fn source_files(
             match value(key) {
                 Some(found) => {
                     let mut content = Content::text(found);
-                    content.executable =
-                        crate::value::int(item, "/mode").is_some_and(|mode| mode & 0o111 != 0);
+                    let mode = crate::value::int(item, "/mode");
+                    content.executable = mode.is_some_and(|mode| mode & 0o111 != 0);
                     tree.put(&Files::absolute("", text(item, "/path")), content);
                 }
                 None if optional => {}
                 None => return Err(format!("{lacks}: {key}")),
             }
-        }
-        let executable =
-            |path: &str| crate::value::int(source, path).is_some_and(|mode| mode & 0o111 != 0);
-        if executable(&format!("/{field}/defaultMode")) {
-            make_executable(tree);
         }
     }
     for item in list(source, "/downwardAPI/items") {
@@ -423,12 +446,4 @@ fn source_files(
         tree.put(&path, Content::text(value));
     }
     Ok(())
-}
-
-fn make_executable(tree: &mut Tree) {
-    for file in tree.files.values_mut() {
-        if let crate::program::files::File::Regular(content) = file {
-            content.executable = true;
-        }
-    }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Content {
     pub(crate) text: String,
     pub(crate) bulk: u64,
     pub(crate) executable: bool,
+    /// Whether only root may read it.
+    pub(crate) private: bool,
 }
 
 impl Content {
@@ -68,10 +70,9 @@ impl Tree {
     }
 
     fn find(&self, path: &str) -> Option<File> {
-        if path.is_empty() {
-            return Some(File::Directory);
-        }
-        self.files.get(path).cloned()
+        // A volume may be a single file.
+        let found = self.files.get(path).cloned();
+        found.or_else(|| path.is_empty().then_some(File::Directory))
     }
 
     fn children(&self, path: &str) -> Vec<String> {
@@ -231,6 +232,9 @@ impl Files {
     /// The file at an absolute path.
     pub(crate) fn read(&self, path: &str) -> Result<Content, FileError> {
         match self.find(path) {
+            Some(File::Regular(content)) if content.private && !self.is_root => {
+                Err(FileError::Denied)
+            }
             Some(File::Regular(content)) => Ok(content),
             Some(File::Directory) => Err(FileError::IsDirectory),
             None => Err(FileError::Missing),
@@ -334,7 +338,8 @@ impl Files {
         content: Content,
         append: bool,
     ) -> Result<(), FileError> {
-        if path.starts_with("/dev/") {
+        const DEVICES: &[&str] = &["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
+        if DEVICES.contains(&path) {
             return Ok(());
         }
         let present = self.find(path);

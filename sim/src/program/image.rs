@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) user: String,
     pub(crate) directory: String,
     pub(crate) files: Arc<Tree>,
+    /// The names of the programs that are its own.
+    pub(crate) programs: Vec<String>,
     /// In bytes, as it is pulled.
     pub(crate) size: u64,
     /// Whether it is described: of any other it is not known what is in it.
@@ -118,6 +120,11 @@ impl Description {
             user: self.user,
             directory: self.directory,
             files: Arc::new(tree),
+            programs: self
+                .programs
+                .iter()
+                .filter_map(|path| Some(path.rsplit('/').next()?.to_owned()))
+                .collect(),
             size: self.size,
             is_known: true,
         }

@@ -12,6 +12,9 @@ pub(crate) mod files;
 mod image;
 pub(crate) mod net;
 pub(crate) mod process;
+mod shell;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::sync::Arc;
@@ -24,12 +27,12 @@ use process::{Container, Program, Sys};
 /// Finds the program of a container, or says why it cannot be started, in the runtime's words.
 pub(crate) fn load(
     facts: &Arc<Facts>,
-    container: &mut Container,
+    container: &Container,
     argv: &[String],
     declared: &[u16],
 ) -> Result<Program, String> {
     let declared = declared.to_vec();
-    match find(facts, container, argv)? {
+    match find(facts, container, argv, true)? {
         Some(program) => Ok(program),
         None => Ok(Box::new(move |sys| Box::pin(serve(sys, declared)))),
     }
@@ -41,7 +44,7 @@ pub(crate) fn load_command(
     container: &Container,
     argv: &[String],
 ) -> Result<Program, String> {
-    match find(facts, container, argv)? {
+    match find(facts, container, argv, false)? {
         Some(program) => Ok(program),
         // A command of a program that nobody has described finds nothing wrong.
         None => Ok(Box::new(|_| Box::pin(async { 0 }))),
@@ -53,6 +56,7 @@ fn find(
     facts: &Arc<Facts>,
     container: &Container,
     argv: &[String],
+    is_first: bool,
 ) -> Result<Option<Program>, String> {
     let Some(name) = argv.first() else {
         return Err("exec: no command".to_owned());
@@ -64,7 +68,7 @@ fn find(
     let path = container.env.get("PATH").map_or("", String::as_str);
     lookup(&state.files, path, &container.directory, name)?;
     drop(state);
-    Ok(None)
+    Ok(Some(shell::program(facts.clone(), argv.to_vec(), is_first)))
 }
 
 /// Where a program is, or why it cannot be run.
@@ -91,7 +95,6 @@ fn lookup(files: &Files, path: &str, directory: &str, name: &str) -> Result<Stri
 
 /// Serves ports until it is told to end.
 async fn serve(sys: Sys, ports: Vec<u16>) -> i32 {
-    sys.container.state().takes_term = true;
     for port in ports {
         let serving = Serving::Http {
             status: 200,
@@ -105,8 +108,6 @@ async fn serve(sys: Sys, ports: Vec<u16>) -> i32 {
             return 1;
         }
     }
-    while !sys.took_term() {
-        sys.sleep(None).await;
-    }
+    sys.until_term().await;
     0
 }

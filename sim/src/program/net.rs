@@ -45,8 +45,12 @@ pub(crate) enum Reply {
 pub(crate) enum Serving {
     /// Accepts a connection, and says something.
     Tcp(String),
-    /// Answers HTTP requests from the files below a directory.
-    Files(String),
+    /// Answers HTTP requests from the files below a directory, and for some paths otherwise: what
+    /// each begins with, the status and the text.
+    Files {
+        root: String,
+        paths: Vec<(String, u16, String)>,
+    },
     /// Answers every HTTP request with this.
     Http {
         status: u16,

@@ -31,6 +31,10 @@ pub(crate) type Program = Box<dyn FnOnce(Sys) -> Task + Send>;
 pub(crate) enum Call {
     /// To go on after a time, or never.
     Sleep(Option<Duration>),
+    /// The same, or when a signal comes that it takes.
+    Await(Option<Duration>),
+    /// To take TERM, or to take it no more.
+    TakeTerm(bool),
     /// To compute for a time.
     Compute(Duration),
     /// To speak to somebody.
@@ -57,8 +61,8 @@ pub(crate) enum Call {
     Kill(u32),
     /// To hold so many bytes of memory, as one of its processes.
     Memory(u64),
-    /// To hold so many process ids besides its own.
-    Pids(u64),
+    /// What the cluster's API answers to the service account of its pod.
+    Api { verb: String, resource: String },
 }
 
 /// What the cluster answers.
@@ -70,6 +74,7 @@ pub(crate) enum Answer {
     Reply(Reply),
     Addresses(Result<Vec<String>, Reply>),
     Listening(Result<(), ListenError>),
+    Api(Result<Vec<String>, String>),
     Spawned(u32),
     Ended(i32),
     /// It did not end in time.
@@ -190,9 +195,22 @@ impl Sys {
         Asked(self.slot.clone()).await
     }
 
-    /// Waits, or not to the end where a signal comes that process 1 takes. Says whether one came.
-    pub(crate) async fn sleep(&self, time: Option<Duration>) -> bool {
-        matches!(self.ask(Call::Sleep(time)).await, Answer::Interrupted)
+    /// Waits, whatever signals come.
+    pub(crate) async fn sleep(&self, time: Option<Duration>) {
+        self.ask(Call::Sleep(time)).await;
+    }
+
+    /// Takes TERM from now on, or no more. Only process 1 is told of it.
+    pub(crate) async fn take_term(&self, takes: bool) {
+        self.ask(Call::TakeTerm(takes)).await;
+    }
+
+    /// Runs until it is told to end.
+    pub(crate) async fn until_term(&self) {
+        self.take_term(true).await;
+        while !self.took_term() {
+            self.ask(Call::Await(None)).await;
+        }
     }
 
     /// Speaks to somebody.
@@ -262,8 +280,7 @@ struct Thread {
     /// Whether a signal that process 1 takes ends its wait.
     is_sleeping: bool,
     memory: u64,
-    pids: u64,
-    /// Since when it computes.
+    /// Whether it uses its processor while it waits.
     computing: bool,
 }
 
@@ -306,6 +323,7 @@ pub(crate) trait Kernel {
     fn listen(&mut self, port: u16, serving: Serving, once: Option<u32>)
     -> Result<(), ListenError>;
     fn close(&mut self, port: u16);
+    fn api(&mut self, verb: &str, resource: &str) -> (Duration, Result<Vec<String>, String>);
 }
 
 impl Process {
@@ -341,7 +359,6 @@ impl Process {
             waiting: Waiting::Turn,
             is_sleeping: false,
             memory: 0,
-            pids: 1,
             computing: false,
         };
         self.threads.insert(number, thread);
@@ -398,8 +415,7 @@ impl Process {
 
     /// How many process ids it holds.
     pub(crate) fn pids(&self) -> u64 {
-        let held = self.threads.values().map(|thread| thread.pids);
-        held.fold(0, u64::saturating_add)
+        u64::try_from(self.threads.len()).unwrap_or(u64::MAX)
     }
 
     /// Counts the use of the processor up to now.
@@ -511,7 +527,22 @@ impl Process {
                     thread.waiting = Waiting::Nothing;
                     return None;
                 }
+                Some(Call::TakeTerm(takes)) => {
+                    if number == 1 {
+                        let mut state = self.container.state();
+                        state.takes_term = takes;
+                        state.term &= takes;
+                    }
+                    Answer::Done
+                }
                 Some(Call::Sleep(time)) => {
+                    thread.waiting = match time {
+                        Some(time) => Waiting::Time(after(now, time), None),
+                        None => Waiting::Nothing,
+                    };
+                    return None;
+                }
+                Some(Call::Await(time)) => {
                     thread.is_sleeping = true;
                     if number == 1 && self.container.state().term {
                         Answer::Interrupted
@@ -592,9 +623,11 @@ impl Process {
                     thread.waiting = Waiting::Time(now, None);
                     return None;
                 }
-                Some(Call::Pids(number)) => {
-                    thread.pids = 1 + number;
-                    Answer::Done
+                Some(Call::Api { verb, resource }) => {
+                    let (time, answer) = kernel.api(&verb, &resource);
+                    let thread = self.threads.get_mut(&number)?;
+                    thread.waiting = Waiting::Time(after(now, time), Some(Answer::Api(answer)));
+                    return None;
                 }
             };
             let thread = self.threads.get_mut(&number)?;

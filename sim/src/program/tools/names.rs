@@ -1,7 +1,7 @@
-//! The small programs that scripts use.
+//! The names of the tools that images with a shell have.
 
-/// What there is in the images that have a shell.
-pub(super) const NAMES: &[&str] = &[
+/// What there is in `/bin`.
+pub(in crate::program) const NAMES: &[&str] = &[
     "[",
     "[[",
     "ar",
@@ -70,17 +70,18 @@ pub(super) const NAMES: &[&str] = &[
     "mv",
     "nc",
     "netstat",
+    "nice",
     "nl",
     "nohup",
     "nologin",
     "nproc",
     "nslookup",
-    "nuke",
     "od",
     "paste",
     "patch",
     "pidof",
     "ping",
+    "printenv",
     "printf",
     "ps",
     "pwd",
