@@ -21,6 +21,7 @@ pub(crate) fn mutate(world: &mut World, kind: Kind, object: &mut Value) -> Resul
             service_account(world, object)?;
             limits(world, object);
             priority(world, object)?;
+            runtime_class(world, object)?;
             tolerations(object);
             let class = crate::defaults::qos(object);
             set(object, "/status/qosClass", class);
@@ -180,6 +181,55 @@ fn priority(world: &World, pod: &mut Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a pod's RuntimeClass adds to it: the overhead, and where it can run.
+///
+/// Source: `plugin/pkg/admission/runtimeclass/admission.go`.
+fn runtime_class(world: &World, pod: &mut Value) -> Result<()> {
+    let named = text(pod, "/spec/runtimeClassName").to_owned();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let refused = |why: &str| Refusal::forbidden(Kind::Pod, called(pod), why);
+    let Some(class) = world.find(Kind::RuntimeClass, "", &named) else {
+        let why = format!("pod rejected: RuntimeClass {named:?} not found");
+        return Err(refused(&why));
+    };
+    let differs = entries(&class, "/scheduling/nodeSelector").find(|(label, value)| {
+        let own = at(pod, "/spec/nodeSelector").get(label.as_str());
+        own.is_some_and(|own| own != *value)
+    });
+    if let Some((label, _)) = differs {
+        let why = format!(
+            "conflict: runtimeClass.scheduling.nodeSelector[{label}] = {}; \
+             pod.spec.nodeSelector[{label}] = {}",
+            text(at(&class, "/scheduling/nodeSelector"), &pointer(label)),
+            text(at(pod, "/spec/nodeSelector"), &pointer(label)),
+        );
+        return Err(refused(&why));
+    }
+    for (label, value) in entries(&class, "/scheduling/nodeSelector") {
+        let path = format!("/spec/nodeSelector{}", pointer(label));
+        set(pod, &path, value.clone());
+    }
+    let added = list(&class, "/scheduling/tolerations");
+    if !added.is_empty() {
+        let own = list(pod, "/spec/tolerations");
+        let own = own.iter().filter(|own| !added.contains(own));
+        let all: Vec<Value> = own.chain(added).cloned().collect();
+        set(pod, "/spec/tolerations", all);
+    }
+    let overhead = at(&class, "/overhead/podFixed");
+    if overhead.is_object() {
+        set(pod, "/spec/overhead", overhead.clone());
+    }
+    Ok(())
+}
+
+/// The JSON pointer of a key.
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Source: `plugin/pkg/admission/defaulttolerationseconds/admission.go`.

@@ -262,7 +262,8 @@ pub(crate) fn apply(kind: Kind, object: &mut Value) {
         | Kind::PodTemplate
         | Kind::VolumeAttachment
         | Kind::CSINode
-        | Kind::CSIDriver => {}
+        | Kind::CSIDriver
+        | Kind::RuntimeClass => {}
     }
 }
 

@@ -130,6 +130,7 @@ kinds! {
     CSINode(api::storage::v1::CSINode) "storage.k8s.io" "v1" "csinodes" [] Cluster [],
     CSIDriver(api::storage::v1::CSIDriver) "storage.k8s.io" "v1" "csidrivers" [] Cluster [],
     PriorityClass(api::scheduling::v1::PriorityClass) "scheduling.k8s.io" "v1" "priorityclasses" ["pc"] Cluster [generation],
+    RuntimeClass(api::node::v1::RuntimeClass) "node.k8s.io" "v1" "runtimeclasses" [] Cluster [],
     Role(api::rbac::v1::Role) "rbac.authorization.k8s.io" "v1" "roles" [] Namespaced [],
     RoleBinding(api::rbac::v1::RoleBinding) "rbac.authorization.k8s.io" "v1" "rolebindings" [] Namespaced [],
     ClusterRole(api::rbac::v1::ClusterRole) "rbac.authorization.k8s.io" "v1" "clusterroles" [] Cluster [],

@@ -194,6 +194,7 @@ fn columns(kind: Kind) -> Vec<Column> {
             &["Name", "Value", "Global-Default", "Age", "PreemptionPolicy"],
             &[],
         ),
+        Kind::RuntimeClass => (&["Name", "Handler", "Age"], &[]),
         Kind::Lease => (&["Name", "Holder", "Age"], &[]),
         Kind::LimitRange | Kind::Role | Kind::ClusterRole => (&["Name", "Created At"], &[]),
         Kind::RoleBinding | Kind::ClusterRoleBinding => (&["Name", "Role", "Age"], &[]),
@@ -577,6 +578,7 @@ fn cells(now: Timestamp, kind: Kind, object: &Value) -> Vec<Value> {
             old,
             at(object, "/preemptionPolicy").clone(),
         ],
+        Kind::RuntimeClass => vec![called, json!(text(object, "/handler")), old],
         Kind::Lease => vec![called, json!(text(object, "/spec/holderIdentity")), old],
         Kind::LimitRange | Kind::Role | Kind::ClusterRole => {
             vec![called, json!(text(object, "/metadata/creationTimestamp"))]

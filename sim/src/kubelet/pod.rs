@@ -310,7 +310,7 @@ fn go_on(world: &mut World, pod: &mut Pod, object: &Value) -> Next {
         {
             return Next::In(since(tried, now));
         }
-        if let Err(message) = sandbox(world, pod) {
+        if let Err(message) = sandbox(world, pod, object) {
             tell(
                 world,
                 pod,
@@ -349,8 +349,26 @@ pub(crate) fn grace_of(object: &Value) -> i64 {
     int(object, "/spec/terminationGracePeriodSeconds").unwrap_or(30)
 }
 
+/// The handlers of RuntimeClasses that the runtime of kind's node image is configured with.
+const HANDLERS: &[&str] = &["", "runc", "test-handler"];
+
 /// Makes a pod's sandbox, with its address.
-fn sandbox(world: &mut World, pod: &mut Pod) -> Result<(), String> {
+fn sandbox(world: &mut World, pod: &mut Pod, object: &Value) -> Result<(), String> {
+    let class = text(object, "/spec/runtimeClassName");
+    if !class.is_empty() {
+        let Some(class) = world.find(Kind::RuntimeClass, "", class) else {
+            return Err(format!(
+                "Failed to create pod sandbox: runtimeclass.node.k8s.io {class:?} not found"
+            ));
+        };
+        let handler = text(&class, "/handler");
+        if !HANDLERS.contains(&handler) {
+            return Err(format!(
+                "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get \
+                 sandbox runtime: no runtime for {handler:?} is configured"
+            ));
+        }
+    }
     let node = world
         .kubelets
         .nodes

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crashbook_sim::{Cluster, Config, NodeConfig};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 struct Test {
@@ -113,6 +114,49 @@ async fn a_pod_runs_and_ends_when_it_is_deleted() {
         .unwrap();
     test.until(async || test.pods.get_opt("web").await.unwrap().is_none())
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_needs_the_handler_of_its_runtime_class() {
+    let test = Test::new().await;
+    let classes: Api<RuntimeClass> = Api::all(test.client.clone());
+    for (name, handler) in [("plain", "runc"), ("isolated", "kata")] {
+        let class = json!({ "metadata": { "name": name }, "handler": handler,
+            "overhead": { "podFixed": { "memory": "16Mi" } } });
+        let class = serde_json::from_value(class).unwrap();
+        classes
+            .create(&PostParams::default(), &class)
+            .await
+            .unwrap();
+        let containers = json!([{ "name": "c", "image": "busybox:1.37",
+            "command": ["sleep", "infinity"] }]);
+        let spec = json!({ "runtimeClassName": name, "containers": containers });
+        test.run(name, spec).await;
+    }
+    test.shows("plain", "/status/phase", json!("Running")).await;
+    let pod = test.pod("plain").await;
+    assert_eq!(pod["spec"]["overhead"], json!({ "memory": "16Mi" }));
+    let events: Api<Event> = Api::default_namespaced(test.client.clone());
+    let failures = async || {
+        let listed = events.list(&ListParams::default()).await.unwrap();
+        let failed = |event: &Event| event.reason.as_deref() == Some("FailedCreatePodSandBox");
+        listed.items.into_iter().find(failed)
+    };
+    test.until(async || failures().await.is_some_and(|event| event.count >= Some(2)))
+        .await;
+    assert_eq!(
+        failures().await.unwrap().message.unwrap(),
+        "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox \
+         runtime: no runtime for \"kata\" is configured"
+    );
+    let absent = json!({ "metadata": { "name": "absent" }, "spec": { "runtimeClassName": "none",
+        "containers": [{ "name": "c", "image": "busybox:1.37" }] } });
+    let absent = serde_json::from_value(absent).unwrap();
+    let refused = test.pods.create(&PostParams::default(), &absent).await;
+    assert_eq!(
+        refused.unwrap_err().to_string().split(": ").nth(1),
+        Some("pods \"absent\" is forbidden")
+    );
 }
 
 #[tokio::test(start_paused = true)]
