@@ -223,7 +223,12 @@ fn found(
                     if pods.is_empty() && !view.is_listed(Kind::Pod, &namespace_of(service)) {
                         return None;
                     }
-                    pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
+                    let port = port.and_then(|port| services::port_of(service, port));
+                    // A port whose name the pods lack leads to none of them.
+                    let leads_to = |pod: &Pod| {
+                        port.is_none_or(|port| services::target_port(pod, port).is_some())
+                    };
+                    (pods.iter()).any(|pod| pod.is_ready() && pod.deleting.is_none() && leads_to(pod))
                 }
                 None => {
                     let port = port.and_then(|port| services::port_of(service, port))?;

@@ -180,7 +180,8 @@ fn running<'a, 'p>(
         |(_, said): &&(usize, Said)| said.meaning.is_of_connection() || is_refused(said.meaning);
     let told: Vec<_> = said.iter().filter(tells).collect();
     let (last, _) = told.last()?;
-    if told.len() < 2 || last + 2 < lines.len() {
+    let after = lines.get(last + 1..).unwrap_or_default();
+    if told.len() < 2 || after.iter().filter(|line| !goes_on(&line.text)).count() > 1 {
         return None;
     }
     // A program that prints only its failures goes silent when all is well again.
@@ -211,6 +212,13 @@ fn running<'a, 'p>(
         from,
         said,
     })
+}
+
+/// Whether a line goes on with what the one before says, as those of a stack trace do.
+fn goes_on(line: &str) -> bool {
+    let is_indented = line.starts_with([' ', '\t']);
+    let starts = ["at ", "... ", "Caused by: ", "}", ")", "]"];
+    is_indented || line.trim().is_empty() || starts.iter().any(|start| line.starts_with(start))
 }
 
 /// Where the last words of a run begin, and what they say, by line.

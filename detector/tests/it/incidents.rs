@@ -1115,3 +1115,33 @@ fn an_address_stands_for_the_only_name_that_leads_outside() {
         format!("{class}.env[1].value 8080")
     );
 }
+
+#[test]
+fn a_stack_trace_goes_on_with_what_it_says() {
+    let status = "phase: Running, podIP: 10.1.1.8, conditions: [{type: Ready, status: 'False'}], \
+                  containerStatuses: [{name: api, ready: false, restartCount: 0, state: {running: {startedAt: '2026-11-24T11:50:00Z'}}}]";
+    let trace = "2026-11-24T11:59:40Z ERROR HikariPool-1 - Exception during pool initialization.
+2026-11-24T11:59:40Z org.postgresql.util.PSQLException: Connection to orders-db:5432 refused. Check that the hostname and port are correct.
+2026-11-24T11:59:40Z \tat org.postgresql.core.v3.ConnectionFactoryImpl.openConnectionImpl(ConnectionFactoryImpl.java:331)
+2026-11-24T11:59:40Z Caused by: java.net.ConnectException: Connection refused
+2026-11-24T11:59:40Z \tat java.base/sun.nio.ch.Net.pollConnect(Native Method)
+2026-11-24T11:59:40Z \t... 23 common frames omitted
+";
+    let trace = format!("{trace}{}", trace.replace(":40Z", ":55Z"));
+    let down = "
+- apiVersion: v1
+  kind: Service
+  metadata: {name: orders-db, namespace: shop, creationTimestamp: '2026-11-24T10:00:00Z'}
+  spec: {clusterIP: 10.96.0.9, selector: {app: orders-db}, ports: [{port: 5432}]}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: orders-db, namespace: shop, uid: o, labels: {app: orders-db}}
+  spec: {nodeName: n2, containers: [{name: db}]}
+  status: {phase: Running, podIP: 10.1.1.7, conditions: [{type: Ready, status: 'False', lastTransitionTime: '2026-11-24T10:00:00Z'}]}
+";
+    let probe = "containers: [{name: api, readinessProbe: {httpGet: {port: 8080}}}]";
+    State::of(&pod("api", "", probe, status))
+        .and(down)
+        .log_of("api", "api", Run::Current, &trace)
+        .names(&["certain dependency-unreachable Pod shop/api <- Service shop/orders-db"]);
+}
