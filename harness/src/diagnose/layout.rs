@@ -16,8 +16,10 @@ pub(super) enum Role {
     PodLogs { namespace: String, pod: String },
     /// The time at which the state was recorded.
     CollectedAt,
-    /// A kubelet's `stats/summary`.
-    NodeStats { node: String },
+    /// A kubelet's `stats/summary`, with its node where the place names one.
+    NodeStats { node: Option<String> },
+    /// A kubelet's `/metrics/cadvisor`, with its node where the place names one.
+    CpuPeriods { node: Option<String> },
     /// Why objects of a kind could not be collected; of all kinds where the place names none.
     Errors(Option<Kind>),
     /// Nothing that is read.
@@ -51,10 +53,16 @@ pub(super) fn role(path: &str) -> Role {
     let extension = |name: &'static str| move |file: &&str| file.ends_with(name);
     match parts.as_slice() {
         [.., "collected_at"] => Role::CollectedAt,
-        [.., "nodes", node, "stats-summary.json"] => Role::NodeStats {
-            node: (*node).to_owned(),
-        },
         [.., "logs", namespace, pod, file] if extension(".log")(file) => log(namespace, pod, file),
+        [.., "stats", "summary" | "summary.json"] => Role::NodeStats {
+            node: node_of(&parts),
+        },
+        [.., file] if is_named(file, &["stats", "summary"]) => Role::NodeStats {
+            node: node_of(&parts),
+        },
+        [.., file] if is_named(file, &["cadvisor"]) => Role::CpuPeriods {
+            node: node_of(&parts),
+        },
         [.., namespace, pod, "logs.txt"] => Role::PodLogs {
             namespace: (*namespace).to_owned(),
             pod: (*pod).to_owned(),
@@ -83,6 +91,21 @@ pub(super) fn role(path: &str) -> Role {
         [.., file] => objects(file),
         [] => Role::Other,
     }
+}
+
+/// The node that a path names: `nodes/NODE/...`.
+fn node_of(parts: &[&str]) -> Option<String> {
+    let at = parts.iter().position(|part| *part == "nodes")?;
+    let node = parts.get(at + 1).filter(|_| at + 2 < parts.len())?;
+    Some((*node).to_owned())
+}
+
+/// Whether a file's name is made of these words: `stats-summary.json`, `metrics_cadvisor.txt`.
+fn is_named(file: &str, words: &[&str]) -> bool {
+    let mut parts = stem(file).split(['-', '_', '.']);
+    words
+        .iter()
+        .all(|word| parts.any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 fn log(namespace: &str, pod: &str, file: &str) -> Role {
@@ -164,6 +187,12 @@ mod tests {
         })
     }
 
+    fn stats_of(node: Option<&str>) -> Role {
+        Role::NodeStats {
+            node: node.map(str::to_owned),
+        }
+    }
+
     #[test]
     fn a_place_says_what_a_file_is() {
         for (path, expected) in [
@@ -193,11 +222,24 @@ mod tests {
                     pod: "web".to_owned(),
                 },
             ),
+            ("nodes/w1/stats-summary.json", stats_of(Some("w1"))),
+            ("nodes/w1/proxy/stats/summary", stats_of(Some("w1"))),
+            ("numbers/w1-stats-summary.json", stats_of(None)),
             (
-                "nodes/w1/stats-summary.json",
-                Role::NodeStats {
-                    node: "w1".to_owned(),
+                "nodes/w1/metrics-cadvisor.txt",
+                Role::CpuPeriods {
+                    node: Some("w1".to_owned()),
                 },
+            ),
+            (
+                "nodes/w1/metrics/cadvisor",
+                Role::CpuPeriods {
+                    node: Some("w1".to_owned()),
+                },
+            ),
+            (
+                "logs/shop/web/cadvisor.log",
+                Role::Log(log_of("cadvisor", Run::Current)),
             ),
             (
                 "b/cluster-resources/nodes.json",

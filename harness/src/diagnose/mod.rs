@@ -6,8 +6,10 @@
 //! - every `.json`, `.yaml` and `.yml` is read for Kubernetes objects, Lists and arrays of objects
 //! - `logs/NAMESPACE/POD/CONTAINER.log` and `CONTAINER.previous.log`, with or without timestamps
 //! - `nodes/NODE/stats-summary.json`: what a node's kubelet answers at `/stats/summary`
+//! - `nodes/NODE/metrics-cadvisor.txt`: what it answers at `/metrics/cadvisor`
 //! - `collected_at`: an RFC 3339 time
-//! - what `kubectl cluster-info dump` and troubleshoot's support bundles write
+//! - what `kubectl cluster-info dump` writes, into a folder or to standard output, and
+//!   troubleshoot's support bundles
 //!
 //! What cannot be read is passed over and told, and the rest is diagnosed. Memory is bounded:
 //! of logs the ends are read, and objects one by one. Nothing is ever written.
@@ -24,7 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crashbook_detector::facts::{Log, LogLine, Run};
-use crashbook_detector::observation::NodeStats;
+use crashbook_detector::observation::{CpuPeriods, NodeStats, PeriodsByContainer};
 use crashbook_detector::{Engine, Kind, Object, Observation, Report};
 use jiff::Timestamp;
 
@@ -117,6 +119,8 @@ struct Reading {
     scopes: Scopes,
     logs: BTreeMap<(String, String, String, Run), Observation>,
     numbers: Vec<Observation>,
+    /// CPU periods of a node that their file does not name.
+    periods: PeriodsByContainer,
     unreadable: BTreeMap<Kind, String>,
     collected_at: Option<Timestamp>,
     times: Times,
@@ -139,6 +143,7 @@ impl source::Visitor for Reading {
             Role::PodLogs { namespace, pod } => self.pod_logs(&namespace, &pod, content),
             Role::CollectedAt => self.collected_at(content),
             Role::NodeStats { node } => self.node_stats(node, content),
+            Role::CpuPeriods { node } => self.cpu_periods(node, content),
             Role::Errors(kind) => self.errors(kind, path, content),
             Role::Other => Ok(()),
         };
@@ -155,13 +160,24 @@ impl source::Visitor for Reading {
     }
 }
 
+/// How `kubectl cluster-info dump` marks where the log of a container begins and ends.
+///
+/// Source: `kubectl/pkg/cmd/clusterinfo/clusterinfo_dump.go`.
+const STARTS: &str = "==== START logs for container ";
+const ENDS: &str = "==== END logs for container ";
+
 /// How many faults of one file are told.
 const MAX_FAULTS: usize = 5;
 
 impl Reading {
     fn objects(&mut self, path: &str, content: Content<'_>, place: Place) -> io::Result<()> {
-        let content = content.whole()?;
+        let mut content = content.whole()?;
         let mut found = Found::default();
+        if !self.is_folder
+            && let Some(objects) = self.dumped_logs(&content)
+        {
+            content = objects;
+        }
         let start = content.iter().find(|byte| !byte.is_ascii_whitespace());
         let is_yaml = !path.ends_with(".json") && !matches!(start, Some(b'{' | b'['));
         if is_yaml {
@@ -188,6 +204,44 @@ impl Reading {
             source::Visitor::pass_over(self, path, format!("and {more} more like these"));
         }
         Ok(())
+    }
+
+    /// What is left of a `kubectl cluster-info dump` to standard output without the logs in it, which
+    /// are read; none where this is none.
+    fn dumped_logs(&mut self, content: &[u8]) -> Option<Vec<u8>> {
+        let start = STARTS.as_bytes();
+        content
+            .windows(start.len())
+            .find(|window| *window == start)?;
+        let mut objects = Vec::new();
+        let mut open: Option<(LogOf, LastLines)> = None;
+        for line in content.split_inclusive(|byte| *byte == b'\n') {
+            let of = |marker: &str| {
+                let line = std::str::from_utf8(line).ok()?.trim_end();
+                let (container, pod) = line.strip_prefix(marker)?.split_once(" of pod ")?;
+                let (namespace, pod) = pod.strip_suffix(" ====")?.split_once('/')?;
+                Some(LogOf {
+                    namespace: namespace.to_owned(),
+                    pod: pod.to_owned(),
+                    container: container.to_owned(),
+                    run: Run::Current,
+                })
+            };
+            match (&mut open, of(STARTS), of(ENDS)) {
+                (None, Some(log), _) => open = Some((log, LastLines::default())),
+                (Some((log, _)), _, Some(ended)) if *log == ended => {
+                    if let Some((log, lines)) = open.take() {
+                        self.add_log(log, lines);
+                    }
+                }
+                (Some((_, lines)), ..) => lines.push(line),
+                (None, ..) => objects.extend_from_slice(line),
+            }
+        }
+        if let Some((log, lines)) = open {
+            self.add_log(log, lines);
+        }
+        Some(objects)
     }
 
     fn log(&mut self, of: LogOf, content: Content<'_>) -> io::Result<()> {
@@ -250,10 +304,10 @@ impl Reading {
                 let (container, of) = container.split_once(" of pod ")?;
                 (of == format!("{namespace}/{pod}")).then(|| container.to_owned())
             };
-            if let Some(container) = marker("==== START logs for container ") {
+            if let Some(container) = marker(STARTS) {
                 logs.push((container, LastLines::default()));
                 is_open = true;
-            } else if marker("==== END logs for container ").is_some() {
+            } else if marker(ENDS).is_some() {
                 is_open = false;
             } else if is_open && let Some((_, lines)) = logs.last_mut() {
                 lines.push(line);
@@ -293,10 +347,45 @@ impl Reading {
         Ok(())
     }
 
-    fn node_stats(&mut self, node: String, content: Content<'_>) -> io::Result<()> {
+    fn node_stats(&mut self, node: Option<String>, content: Content<'_>) -> io::Result<()> {
         let stats: NodeStats = serde_json::from_slice(&content.whole()?)?;
+        let own = Some(stats.node.node_name.clone()).filter(|name| !name.is_empty());
+        let node = own
+            .or(node)
+            .ok_or_else(|| io::Error::other("it does not name its node"))?;
         self.numbers.push(Observation::NodeStats { node, stats });
         Ok(())
+    }
+
+    fn cpu_periods(&mut self, node: Option<String>, content: Content<'_>) -> io::Result<()> {
+        let content = content.whole()?;
+        let periods = CpuPeriods::parse(&String::from_utf8_lossy(&content));
+        if periods.is_empty() {
+            return Err(io::Error::other("no CPU periods of containers in it"));
+        }
+        match node {
+            Some(node) => self.numbers.push(Observation::CpuPeriods { node, periods }),
+            None => self.periods.extend(periods),
+        }
+        Ok(())
+    }
+
+    /// Tells by their pods of which nodes the CPU periods are.
+    fn place_periods(&mut self) {
+        let mut by_node: BTreeMap<String, PeriodsByContainer> = BTreeMap::new();
+        for object in &self.objects {
+            let Object::Pod(pod) = object else { continue };
+            let Some(node) = &pod.node else { continue };
+            let of_pod = self.periods.iter().filter(|((namespace, name, _), _)| {
+                (namespace, name) == (&pod.namespace, &pod.name)
+            });
+            let of_pod = of_pod.map(|(id, periods)| (id.clone(), *periods));
+            by_node.entry(node.clone()).or_default().extend(of_pod);
+        }
+        by_node.retain(|_, periods| !periods.is_empty());
+        let placed = by_node.into_iter();
+        self.numbers
+            .extend(placed.map(|(node, periods)| Observation::CpuPeriods { node, periods }));
     }
 
     /// Reads why a support bundle lacks objects of a kind: messages, alone or by namespace.
@@ -320,7 +409,10 @@ impl Reading {
         Ok(())
     }
 
-    fn finish(self, present: Timestamp) -> Input {
+    fn finish(mut self, present: Timestamp) -> Input {
+        if !self.periods.is_empty() {
+            self.place_periods();
+        }
         let now = self
             .collected_at
             .unwrap_or_else(|| self.times.newest(present));

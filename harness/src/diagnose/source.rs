@@ -290,3 +290,34 @@ impl<R: Read> Read for Bounded<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_unpacks_without_end_is_cut_off() {
+        let mut bounded = Bounded {
+            inner: io::repeat(0),
+            left: 100,
+        };
+        let mut content = Vec::new();
+        let error = bounded.read_to_end(&mut content).unwrap_err();
+        assert_eq!(content.len(), 100);
+        assert!(
+            error.to_string().contains("it unpacks to more than"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_cut() {
+        let mut longest = 0;
+        let endless = io::repeat(b'x').take(1 << 22);
+        lines(BufReader::new(endless), |line| {
+            longest = longest.max(line.len())
+        })
+        .unwrap();
+        assert_eq!(longest, LogLine::MAX_BYTES + 64);
+    }
+}
