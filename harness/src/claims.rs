@@ -12,6 +12,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    task::Poll,
 };
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Whether it holds something for itself.
+    pub fn is_exclusive(&self) -> bool {
+        self.cluster == Hold::Exclusive || self.nodes.values().any(|hold| *hold == Hold::Exclusive)
+    }
+
     /// Whether both can be held at once; if not, what they collide on.
     pub fn conflict(&self, other: &Self) -> Option<String> {
         let exclusive = |one: Hold, two: Hold| one == Hold::Exclusive || two == Hold::Exclusive;
@@ -93,12 +99,16 @@ pub enum ClaimError {
 pub struct Guard(#[expect(dead_code, reason = "held open for their locks")] Vec<File>);
 
 /// Waits until the run may hold this in the cluster of that name, saying on whom it waits, and
-/// writes it into the run's journal.
+/// writes it into the run's journal. A run that has nothing for itself also waits for one of so
+/// many slots: more at once, and none would keep its times. It does so last, so that nobody holds
+/// a slot and waits; and who has a node for himself needs none, because a chain of those that share
+/// the node takes longest as it is.
 pub async fn acquire(
     state: &State,
     cluster: &str,
     journal: &Journal,
     claim: &Claim,
+    slots: usize,
     progress: &Progress,
 ) -> Result<Guard, ClaimError> {
     let lock = |name: &str| Lock::new(state, &format!("{cluster}.{name}"));
@@ -121,6 +131,10 @@ pub async fn acquire(
         };
         files.push(lock.acquire(hold, waits).await?);
     }
+    if !claim.is_exclusive() {
+        let waits = || progress.say(format!("{run} waits: {slots} others are running"));
+        files.push(slot(state, cluster, slots, waits).await?);
+    }
     for Found { record, .. } in others(state, &run) {
         if let (Some(how_to_end), Some(what)) = (record.kept, record.claim.conflict(claim)) {
             return Err(ClaimError::Kept {
@@ -132,6 +146,33 @@ pub async fn acquire(
     }
     journal.claim(claim)?;
     Ok(Guard(files))
+}
+
+/// Waits for one of so many slots, whichever is free first.
+async fn slot(
+    state: &State,
+    cluster: &str,
+    slots: usize,
+    waits: impl FnOnce(),
+) -> Result<File, ClaimError> {
+    let mut waits = Some(waits);
+    let path = |name: &str| state.locks().join(format!("{cluster}.{name}"));
+    let _gate = take(&path("slots.gate"), Hold::Exclusive, &mut waits).await?;
+    let mut taken = Vec::new();
+    for number in 0..slots.max(1) {
+        let path = path(&format!("slot.{number}.lock"));
+        let mut waits = None::<fn()>;
+        let mut taking = Box::pin(async move { take(&path, Hold::Exclusive, &mut waits).await });
+        if let Poll::Ready(file) = futures::poll!(&mut taking) {
+            return file;
+        }
+        taken.push(taking);
+    }
+    if let Some(waits) = waits.take() {
+        waits();
+    }
+    // Those that come later than the first are dropped at once.
+    futures::future::select_all(taken).await.0
 }
 
 fn others(state: &State, run: &str) -> Vec<Found> {
@@ -346,9 +387,11 @@ mod tests {
             .unwrap();
         let came = runtime.block_on(async {
             let one = Journal::open(&state, "one", None).unwrap();
-            let held = acquire(&state, "c", &one, first, &progress).await.unwrap();
+            let held = acquire(&state, "c", &one, first, 9, &progress)
+                .await
+                .unwrap();
             let two = Journal::open(&state, "two", None).unwrap();
-            let mut asked = Box::pin(acquire(&state, "c", &two, second, &progress));
+            let mut asked = Box::pin(acquire(&state, "c", &two, second, 9, &progress));
             match futures::poll!(&mut asked) {
                 std::task::Poll::Ready(guard) => {
                     let _guard = guard.unwrap();
@@ -385,6 +428,48 @@ mod tests {
     }
 
     #[test]
+    fn so_many_run_at_once_and_whoever_has_a_node_for_himself() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(Some(dir.path())).unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let progress = Progress::new({
+            let said = said.clone();
+            move |line| said.lock().unwrap().push(line.to_owned())
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let journals: Vec<_> = (0..5)
+                .map(|_| Journal::open(&state, "run", None).unwrap())
+                .collect();
+            let shared = claim(Hold::Shared, &[]);
+            let ask = |run: usize| acquire(&state, "c", &journals[run], &shared, 2, &progress);
+            let first = ask(0).await.unwrap();
+            let _second = ask(1).await.unwrap();
+            let mut third = Box::pin(ask(2));
+            let mut fourth = Box::pin(ask(3));
+            assert!(futures::poll!(&mut third).is_pending());
+            assert!(futures::poll!(&mut fourth).is_pending());
+            let own = claim(Hold::Shared, &[("small", Hold::Exclusive)]);
+            let _own = acquire(&state, "c", &journals[4], &own, 2, &progress);
+            let _own = _own.await.unwrap();
+            drop(first);
+            let third = third.await.unwrap();
+            assert!(futures::poll!(&mut fourth).is_pending());
+            drop(third);
+            let _fourth = fourth.await.unwrap();
+        });
+        let said = said.lock().unwrap();
+        assert!(
+            said.iter()
+                .all(|line| line.contains("2 others are running")),
+            "{said:?}"
+        );
+        assert_eq!(said.len(), 2);
+    }
+
+    #[test]
     fn nobody_waits_for_what_was_kept() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(Some(dir.path())).unwrap();
@@ -395,7 +480,9 @@ mod tests {
         runtime.block_on(async {
             let kept = Journal::open(&state, "kept", None).unwrap();
             let silent = Progress::silent();
-            let guard = acquire(&state, "c", &kept, &small, &silent).await.unwrap();
+            let guard = acquire(&state, "c", &kept, &small, 9, &silent)
+                .await
+                .unwrap();
             let _entry = kept
                 .record(Undo::Uncordon {
                     node: "small".to_owned(),
@@ -404,14 +491,14 @@ mod tests {
             kept.keep("crashbook recover --kept").unwrap();
             drop((guard, kept, _entry));
             let next = Journal::open(&state, "next", None).unwrap();
-            let error = acquire(&state, "c", &next, &small, &silent)
+            let error = acquire(&state, "c", &next, &small, 9, &silent)
                 .await
                 .unwrap_err();
             assert!(
                 error.to_string().contains("crashbook recover --kept"),
                 "{error}"
             );
-            let _guard = acquire(&state, "c", &next, &claim(Hold::Shared, &[]), &silent)
+            let _guard = acquire(&state, "c", &next, &claim(Hold::Shared, &[]), 9, &silent)
                 .await
                 .unwrap();
         });

@@ -17,7 +17,7 @@ use crashbook::backend::kind;
 use crashbook::progress::Progress;
 use crashbook::report;
 use crashbook::run::outcome::{Outcome, Run, Suite};
-use crashbook::run::suite::{Session, Tell};
+use crashbook::run::suite::{self, Session, Tell};
 use crashbook::scenario::{Catalogue, Scenario};
 use crashbook::state::State;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -45,9 +45,10 @@ fn main() -> ExitCode {
         Ok(runtime) if !is_ci => runtime.block_on(kind::lacking()),
         _ => None,
     };
-    let trials: Vec<_> = scenarios
-        .with_variants()
-        .cloned()
+    let mut all: Vec<_> = scenarios.with_variants().cloned().collect();
+    all.sort_by_key(suite::order);
+    let trials: Vec<_> = all
+        .into_iter()
         .map(|scenario| {
             let name = format!("kind::{}", scenario.name().replace('/', "::"));
             let trial = Trial::test(name, move || trial(&scenario));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crashbook_detector::kubernetes::quantity::Quantity;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, PostParams};
@@ -54,6 +55,8 @@ pub struct Bench {
     pub state: State,
     /// Where the cluster comes from.
     pub backend: Arc<dyn Backend>,
+    /// Its nodes, as they were when it was reached.
+    pub pools: BTreeMap<Pool, NodeFacts>,
     /// Its API.
     pub cluster: Cluster,
     /// The detector under test, which watches it.
@@ -118,6 +121,20 @@ fn run_name(scenario: &str) -> String {
     name.truncate(50);
     name.truncate(name.trim_end_matches('-').len());
     name
+}
+
+/// How many runs at once a processor of the nodes bears: of each, one or two containers start, and
+/// the API server and the detector follow it all.
+const RUNS_A_PROCESSOR: usize = 4;
+
+/// How many runs that have nothing for themselves may run at once. A node's processors are those of
+/// its host, which all nodes of a kind cluster share.
+fn slots(pools: &BTreeMap<Pool, NodeFacts>) -> usize {
+    let processors = pools.get(GENERAL).and_then(|pool| {
+        let processors: Quantity = pool.capacity.get("cpu")?.parse().ok()?;
+        usize::try_from(processors.ceil()).ok()
+    });
+    RUNS_A_PROCESSOR * processors.unwrap_or(1).max(1)
 }
 
 /// A run that is under way.
@@ -220,7 +237,7 @@ impl Course<'_> {
     /// Waits until the run may have what it needs for itself.
     async fn claim(&mut self) -> Result<Claim, Stop> {
         let needs = &self.scenario.spec.needs;
-        let pools = self.bench.backend.pools().await?;
+        let pools = &self.bench.pools;
         let nodes = |pool: &str| {
             pools
                 .get(pool)
@@ -241,7 +258,15 @@ impl Course<'_> {
         }
         let context = &self.bench.backend.target().context;
         let progress = self.progress();
-        let held = claims::acquire(&self.bench.state, context, &self.journal, &claim, &progress);
+        let slots = slots(pools);
+        let held = claims::acquire(
+            &self.bench.state,
+            context,
+            &self.journal,
+            &claim,
+            slots,
+            &progress,
+        );
         self.guard = Some(held.await?);
         (self.tell)(Stage::Preflight, "");
         Ok(claim)

@@ -19,7 +19,7 @@ use crate::backend::Backend;
 use crate::claims::Hold;
 use crate::clock;
 use crate::journal::{self, RUN_LABEL};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Sharing};
 use crate::state::State;
 
 /// Tells how the run of a scenario gets on.
@@ -46,6 +46,7 @@ impl Session {
         let silent = |why: String| Stop::Error(format!("the cluster does not answer: {why}"));
         let cluster = Cluster::discover(backend.client()).await;
         let cluster = cluster.map_err(|error| silent(causes(&error)))?;
+        let pools = backend.pools().await?;
         let is_own = backend.target().kind.is_some();
         let detector = Detector::start(backend.client(), is_own).await;
         let detector = detector.map_err(|error| silent(error.to_string()))?;
@@ -63,6 +64,7 @@ impl Session {
         let bench = Arc::new(Bench {
             state,
             backend,
+            pools,
             cluster,
             detector,
             owners: Mutex::default(),
@@ -140,7 +142,9 @@ pub async fn run(
     };
     // A task each: they are to run on all cores, and to end with the runtime.
     let mut running = JoinSet::new();
-    for (index, scenario) in scenarios.into_iter().enumerate() {
+    let mut scenarios: Vec<_> = scenarios.into_iter().enumerate().collect();
+    scenarios.sort_by_key(|(_, scenario)| order(scenario));
+    for (index, scenario) in scenarios {
         let (session, tell) = (session.clone(), tell.clone());
         running.spawn(async move { (index, session.run(&scenario, &tell).await) });
     }
@@ -151,6 +155,13 @@ pub async fn run(
         Some(session) => session.close(runs).await,
         None => failed(&names, on, "a run has not ended"),
     }
+}
+
+/// Whose turn comes first: those that must have the whole cluster, so that it need not become empty
+/// for them later; then those that share a node, of whom only one runs at a time.
+pub fn order(scenario: &Scenario) -> impl Ord + use<> {
+    let needs = &scenario.spec.needs;
+    (needs.cluster == Sharing::Shared, needs.node.is_none())
 }
 
 /// The report of runs that could not even begin.
