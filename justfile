@@ -55,12 +55,13 @@ database-login-refused: (run "database-login-refused")
 [group('scenarios')]
 database-unreachable: (run "database-unreachable")
 
-# An HTTP service outside the cluster does not answer.
-[group('scenarios')]
-external-api-down: (run "external-api-down")
 # A server goes into the background, and its container ends.
 [group('scenarios')]
 ends-with-zero: (run "ends-with-zero")
+
+# An HTTP service outside the cluster does not answer.
+[group('scenarios')]
+external-api-down: (run "external-api-down")
 
 # An init container fails, so the pod never gets to its program.
 [group('scenarios')]
@@ -206,12 +207,13 @@ priority-preemption: (run "priority-preemption")
 [group('scenarios')]
 quota-exceeded: (run "quota-exceeded")
 
-# The name of an image's registry does not resolve.
-[group('scenarios')]
-registry-unreachable: (run "registry-unreachable")
 # A program writes to a root file system that is read-only.
 [group('scenarios')]
 read-only-root: (run "read-only-root")
+
+# The name of an image's registry does not resolve.
+[group('scenarios')]
+registry-unreachable: (run "registry-unreachable")
 
 # A pod must not run as root, and its image would.
 [group('scenarios')]

@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::scenarios::Scenarios;
@@ -42,6 +46,10 @@ pub(super) struct Run {
     /// Leave the incidents standing, and say how to look at them and how to end them
     #[arg(long)]
     keep: bool,
+    /// Write into this file how many seconds each scenario that passed took, beside those that are
+    /// there: what docs/scenarios.md shows
+    #[arg(long, value_name = "FILE")]
+    seconds: Option<PathBuf>,
     /// How to print the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -96,6 +104,9 @@ impl Run {
             return Ok(Exit::Interrupted);
         };
         super::print(&self.report(&suite)?);
+        if let Some(path) = &self.seconds {
+            note_seconds(path, &suite)?;
+        }
         Ok(exit(suite.outcome))
     }
 
@@ -148,6 +159,23 @@ impl Run {
             Format::Junit => report::junit(suite)?,
         })
     }
+}
+
+/// Writes how long those that passed took into a file of such figures.
+fn note_seconds(path: &Path, suite: &Suite) -> anyhow::Result<()> {
+    let mut seconds = match fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text)
+            .with_context(|| format!("{}: expected names with seconds", path.display()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let passed = suite
+        .scenarios
+        .iter()
+        .filter(|run| run.outcome == Outcome::Pass);
+    seconds.extend(passed.filter_map(|run| Some((run.name.clone(), run.busy_seconds()?))));
+    let text = format!("{:#}\n", serde_json::to_value(&seconds)?);
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn exit(outcome: Outcome) -> Exit {

@@ -182,6 +182,15 @@ impl Run {
         self.why.push(why.into());
     }
 
+    /// How long it took once it had what it needs for itself, in seconds; none where it never had.
+    pub fn busy_seconds(&self) -> Option<u64> {
+        let begun = self
+            .stages
+            .iter()
+            .find(|begun| begun.stage == Stage::Baseline)?;
+        u64::try_from(begun.at.duration_until(self.ended).as_secs()).ok()
+    }
+
     /// How long it took in all, in milliseconds.
     pub fn took_ms(&self) -> i64 {
         let begun = self.stages.first().map_or(self.ended, |stage| stage.at);

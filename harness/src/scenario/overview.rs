@@ -1,5 +1,7 @@
 //! The scenarios side by side: what `crashbook list` and `docs/scenarios.md` show.
 
+use std::collections::BTreeMap;
+
 use crashbook_detector::Class;
 
 use super::spec::{Sharing, Spec};
@@ -69,7 +71,7 @@ fn needs(spec: &Spec) -> Vec<String> {
 
 const INTRODUCTION: &str = "# Scenarios
 
-Each is a folder of [`scenarios/`](../scenarios): the fault, its proof, the verdict that a detector must give, the documented fix, and a README that teaches the case. This page is generated from them (`CRASHBOOK_UPDATE=1 cargo test -p crashbook --lib`).
+Each is a folder of [`scenarios/`](../scenarios): the fault, its proof, the verdict that a detector must give, the documented fix, and a README that teaches the case. This page is generated from them (`CRASHBOOK_UPDATE=1 cargo test -p crashbook --lib`). The seconds are those of a run on kind, from the baseline to the end, as `crashbook run --variants --seconds docs/seconds.json` wrote them down.
 ";
 
 impl Catalogue {
@@ -101,8 +103,8 @@ impl Catalogue {
         recipes
     }
 
-    /// The page `docs/scenarios.md`.
-    pub fn page(&self) -> String {
+    /// The page `docs/scenarios.md`, with how many seconds each was measured to take.
+    pub fn page(&self, seconds: &BTreeMap<String, u64>) -> String {
         let mut page = INTRODUCTION.to_owned();
         let rows: Vec<Row> = self.iter().map(Scenario::row).collect();
         for phase in ["preparation", "initialization", "run"] {
@@ -112,21 +114,22 @@ impl Catalogue {
                 .peekable();
             if rows.peek().is_some() {
                 page += &format!("\n## {}{}\n\n", phase[..1].to_uppercase(), &phase[1..]);
-                page += &table(rows);
+                page += &table(rows, seconds);
             }
         }
         let mut rest = rows.iter().filter(|row| row.phase == "none").peekable();
         if rest.peek().is_some() {
             page += "\n## Where nothing may be said\n\n";
-            page += &table(rest);
+            page += &table(rest, seconds);
         }
         page
     }
 }
 
-fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    let mut table =
-        String::from("| scenario | what happens | class | needs |\n| --- | --- | --- | --- |\n");
+fn table<'a>(rows: impl Iterator<Item = &'a Row>, seconds: &BTreeMap<String, u64>) -> String {
+    let mut table = String::from(
+        "| scenario | what happens | class | needs | seconds |\n| --- | --- | --- | --- | --- |\n",
+    );
     for row in rows {
         let Row {
             name,
@@ -136,8 +139,9 @@ fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
             ..
         } = row;
         let class = class.replace(", ", "`, `");
+        let took = seconds.get(name).map_or(String::new(), u64::to_string);
         table += &format!(
-            "| [{name}](../scenarios/{name}/README.md) | {title} | `{class}` | {needs} |\n"
+            "| [{name}](../scenarios/{name}/README.md) | {title} | `{class}` | {needs} | {took} |\n"
         );
     }
     table
