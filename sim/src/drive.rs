@@ -101,7 +101,7 @@ impl World {
     /// A number that moves whenever somebody who waits should look again.
     pub(crate) fn progress(&self) -> u64 {
         // Whoever follows a log waits for its lines.
-        self.store.revision() + self.kubelets.lines
+        self.store.revision() + self.kubelets.stirs
     }
 
     /// Does all that is due, and says when the next thing is.

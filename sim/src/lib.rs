@@ -64,6 +64,7 @@ use tokio::sync::watch;
 
 pub use clock::Clock;
 pub use config::{Config, NodeConfig};
+pub use kubelet::{Beside, NodeFault, Resource};
 use world::World;
 
 /// A cluster that runs as long as somebody holds it.
@@ -167,6 +168,42 @@ impl Cluster {
     /// Forgets all changes so far: watches that begin before now are refused with 410.
     pub fn compact(&self) {
         self.world().store.compact();
+    }
+
+    /// Does something to a node itself, as a person at its machine would.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node, or its kubelet no such setting.
+    pub fn node_fault(&self, node: &str, fault: &NodeFault) -> Result<(), String> {
+        let mut world = self.world();
+        world.kubelets.stirs += 1;
+        kubelet::fault(&mut world, node, fault)
+    }
+
+    /// Starts a container beside the cluster, on the network of its nodes, and gives its address.
+    /// Pods and nodes reach it by its name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not known what its image does, or the image has no such program.
+    pub fn start_beside(&self, name: &str, beside: &Beside) -> Result<String, String> {
+        kubelet::start_beside(&mut self.world(), name, beside)
+    }
+
+    /// Stops a container beside the cluster. Nobody knows its name until it is started again.
+    pub fn stop_beside(&self, name: &str) {
+        kubelet::stop_beside(&mut self.world(), name);
+    }
+
+    /// Whether a container beside the cluster serves a port.
+    pub fn beside_serves(&self, name: &str, port: u16) -> bool {
+        kubelet::serves(&self.world(), name, port)
+    }
+
+    /// Whether a container beside the cluster has printed this.
+    pub fn beside_has_printed(&self, name: &str, text: &str) -> bool {
+        kubelet::has_printed(&self.world(), name, text)
     }
 
     /// A kubeconfig for a cluster that is served at a URL.

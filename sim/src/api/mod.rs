@@ -21,7 +21,7 @@ use crate::selector::{Fields, Labels};
 use crate::store::Key;
 use crate::value::{self, at, int, name, set, text, uid};
 use crate::world::{Deletion, World};
-use crate::{Cluster, patch};
+use crate::{Cluster, kubelet, patch};
 
 /// The largest body that is read.
 const LARGEST: usize = 3 * 1024 * 1024;
@@ -215,6 +215,9 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
             return review_access(review, parse_body(&parts.headers, &read(body).await?)?);
         }
         ["apis", group, version] => return discovery::resources(group, version),
+        ["api", "v1", "nodes", node, "proxy", path @ ..] if parts.method == Method::GET => {
+            return ask_kubelet(cluster, node, path);
+        }
         ["openapi", "v3"] => return Ok(json_response(200, &discovery::openapi_index())),
         ["openapi", "v3", "api", "v1"] => return discovery::openapi("", "v1"),
         ["openapi", "v3", "apis", group, version] => return discovery::openapi(group, version),
@@ -255,6 +258,18 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
                 form,
             )
         }
+    }
+}
+
+/// Passes a request on to a node's kubelet.
+fn ask_kubelet(cluster: &Cluster, node: &str, path: &[&str]) -> Result<Response> {
+    let mut world = cluster.world();
+    world.get(Kind::Node, &Key::new("", node))?;
+    match kubelet::ask(&mut world, node, path) {
+        kubelet::Answer::Json(value) => Ok(json_response(200, &value)),
+        kubelet::Answer::Text(text) => Ok(respond(200, "text/plain; version=0.0.4", text)),
+        kubelet::Answer::NotFound => Err(Refusal::no_such_path()),
+        kubelet::Answer::Unreachable(why) => Err(Refusal::plain(503, "ServiceUnavailable", &why)),
     }
 }
 

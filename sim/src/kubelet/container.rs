@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::logs::Logs;
 use super::pod::{Listener, Next, Pod, tell};
 use super::probes::{self, Probes, Probing};
-use super::{Backoff, Task, environment, images, relist, status};
+use super::{Backoff, Task, environment, images, relist};
 use crate::clock::{after, seconds, since};
 use crate::program;
 use crate::program::net::{Reply, Request, Serving};
@@ -52,6 +52,7 @@ pub(crate) struct Container {
     pub(crate) logs: Logs,
     /// Time of the processor, and time held back, of runs that have ended.
     pub(crate) cpu: Duration,
+    pub(crate) busy: Duration,
     pub(crate) throttled: Duration,
 }
 
@@ -67,6 +68,19 @@ pub(crate) struct Run {
     pub(crate) deadline: Option<Timestamp>,
     /// Whether one of its processes was ended for want of memory.
     starved: bool,
+}
+
+impl Run {
+    pub(super) fn new(id: String, since: Timestamp, process: Process) -> Self {
+        Self {
+            id,
+            since,
+            process: Some(process),
+            memory_limit: None,
+            deadline: None,
+            starved: false,
+        }
+    }
 }
 
 impl Container {
@@ -85,6 +99,7 @@ impl Container {
             probes: Probes::default(),
             logs: Logs::default(),
             cpu: Duration::ZERO,
+            busy: Duration::ZERO,
             throttled: Duration::ZERO,
         }
     }
@@ -101,7 +116,7 @@ impl Container {
     }
 
     /// Whether it is to be started, of a pod with this restart policy.
-    fn is_missing(&self, policy: &str) -> bool {
+    pub(super) fn is_missing(&self, policy: &str) -> bool {
         match (self.run.is_some(), self.exit_code(), self.role) {
             (true, ..) => false,
             (false, None, _) | (false, Some(_), Role::Sidecar) => true,
@@ -255,14 +270,9 @@ fn start(world: &mut World, pod: &mut Pod, object: &Value, index: usize) -> Resu
     tell(world, pod, Some(index), "Normal", "Started", &message);
     let mut process = Process::new(std::sync::Arc::new(created), program);
     process.cpu_limit = limit(&spec, "cpu").map(|nanos| nanos as f64 / 1e9);
-    pod.containers[index].run = Some(Run {
-        id,
-        since: now,
-        process: Some(process),
-        memory_limit: limit(&spec, "memory").map(units),
-        deadline: None,
-        starved: false,
-    });
+    let mut run = Run::new(id, now, process);
+    run.memory_limit = limit(&spec, "memory").map(units);
+    pod.containers[index].run = Some(run);
     world.kubelet_in(START, Task::Run(pod.uid.clone(), index));
     Ok(())
 }
@@ -308,6 +318,8 @@ struct Ground<'a> {
     world: &'a mut World,
     uid: &'a str,
     index: usize,
+    /// Whether they may serve the ports below 1024.
+    may_bind: bool,
 }
 
 impl Kernel for Ground<'_> {
@@ -335,18 +347,19 @@ impl Kernel for Ground<'_> {
         serving: Serving,
         once: Option<u32>,
     ) -> Result<(), ListenError> {
-        let network = self.world.kubelets.pods.get(self.uid).map(|pod| {
-            let user = pod.containers[self.index]
-                .run
-                .as_ref()
-                .is_some_and(|_| pod.host_network);
-            (user, pod.node.clone())
-        });
-        if let Some((true, node)) = network {
+        let Some(pod) = self.world.kubelets.pods.get(self.uid) else {
+            return Ok(());
+        };
+        if port < 1024 && !self.may_bind {
+            return Err(ListenError::Denied);
+        }
+        if pod.host_network {
+            let (node, uid) = (pod.node.as_str(), self.uid);
             let taken = self.world.kubelets.pods.values().any(|other| {
                 other.host_network
                     && other.node == node
-                    && other.uid != self.uid
+                    && !node.is_empty()
+                    && other.uid != uid
                     && other.listeners.contains_key(&port)
             });
             if taken {
@@ -376,12 +389,6 @@ impl Kernel for Ground<'_> {
     fn api(&mut self, verb: &str, resource: &str) -> (Duration, Result<Vec<String>, String>) {
         super::access::ask(self.world, self.uid, verb, resource)
     }
-
-    fn close(&mut self, port: u16) {
-        if let Some(pod) = self.world.kubelets.pods.get_mut(self.uid) {
-            pod.listeners.remove(&port);
-        }
-    }
 }
 
 fn run_of<'a>(world: &'a mut World, uid: &str, index: usize) -> Option<&'a mut Run> {
@@ -394,10 +401,19 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
     let Some(mut process) = run_of(world, uid, index).and_then(|run| run.process.take()) else {
         return;
     };
+    let may_bind = {
+        let container = &process.container;
+        let capabilities = container.capabilities.iter();
+        container.user == 0 && container.capabilities.is_empty()
+            || capabilities
+                .into_iter()
+                .any(|one| one == "NET_BIND_SERVICE" || one == "ALL")
+    };
     let mut ended = process.run(&mut Ground {
         world: &mut *world,
         uid,
         index,
+        may_bind,
     });
     let Some(run) = run_of(world, uid, index) else {
         return;
@@ -417,13 +433,14 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
                 world: &mut *world,
                 uid,
                 index,
+                may_bind,
             });
             ended = next;
             break;
         }
     }
     let lines = std::mem::take(&mut process.container.state().lines);
-    world.kubelets.lines += u64::try_from(lines.len()).unwrap_or(0);
+    world.kubelets.stirs += u64::try_from(lines.len()).unwrap_or(0);
     let next = process.next();
     let Some(run) = run_of(world, uid, index) else {
         return;
@@ -472,6 +489,7 @@ pub(crate) fn close(pod: &mut Pod, index: usize, code: i32, now: Timestamp) {
     if let Some(process) = &mut run.process {
         process.count(now);
         container.cpu += process.cpu;
+        container.busy += process.busy;
         container.throttled += process.throttled;
         let mut state = process.container.state();
         let left = std::mem::take(&mut state.lines);

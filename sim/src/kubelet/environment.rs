@@ -164,10 +164,6 @@ fn capabilities(spec: &Value, user: i64) -> Vec<String> {
     if is_true(spec, "/securityContext/privileged") {
         return vec!["ALL".to_owned()];
     }
-    if user != 0 {
-        // Whoever is not root has none in effect.
-        return Vec::new();
-    }
     let words = |path: &str| -> Vec<String> {
         list(spec, path)
             .iter()
@@ -177,9 +173,16 @@ fn capabilities(spec: &Value, user: i64) -> Vec<String> {
     };
     let dropped = words("/securityContext/capabilities/drop");
     let added = words("/securityContext/capabilities/add");
+    if user != 0 {
+        // Whoever is not root has none of those in effect that every container has.
+        return added;
+    }
     let mut all: Vec<String> = CAPABILITIES.iter().map(|one| (*one).to_owned()).collect();
     all.retain(|one| !dropped.contains(one) && !dropped.iter().any(|drop| drop == "ALL"));
     all.extend(added);
+    if all.is_empty() {
+        all.push("NONE".to_owned());
+    }
     all
 }
 

@@ -10,6 +10,7 @@
 
 mod access;
 mod admit;
+mod beside;
 mod container;
 mod environment;
 mod images;
@@ -17,6 +18,7 @@ mod logs;
 mod node;
 mod pod;
 mod probes;
+mod stats;
 mod status;
 mod volumes;
 
@@ -34,16 +36,18 @@ use crate::store::{Change, What};
 use crate::value::{at, deleting, text, uid};
 use crate::world::World;
 
+pub use beside::Beside;
+pub(crate) use beside::{has_printed, serves, start as start_beside, stop as stop_beside};
 pub(crate) use images::{Reference, Registry};
 pub(crate) use logs::LogQuery;
-pub(crate) use node::{Node, boot};
-pub(crate) use pod::{Listener, Pod, hostname};
+pub(crate) use node::{Node, boot, fault};
+pub use node::{NodeFault, Resource};
+pub(crate) use pod::{Pod, hostname};
 use probes::Probing;
+pub(crate) use stats::{Answer, ask};
 
 /// How soon a kubelet hears of what changed.
 const HEARD: Duration = Duration::from_millis(5);
-/// How often a kubelet looks at what its runtime does.
-const RELIST: Duration = Duration::from_secs(1);
 /// After how long a pod whose last attempt failed is synced again, and up to half as long besides.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -81,8 +85,8 @@ pub(crate) struct Kubelets {
     pub(crate) registries: BTreeMap<String, Registry>,
     /// What is in volumes that outlive their pods, by what they are.
     pub(crate) lasting: BTreeMap<String, Volume>,
-    /// How many lines were written to logs.
-    pub(crate) lines: u64,
+    /// Moves with what others wait for besides objects: lines of logs, and faults.
+    pub(crate) stirs: u64,
 }
 
 /// How long to wait after failures.
@@ -176,7 +180,7 @@ pub(crate) fn perform(world: &mut World, task: Task) {
     }
 }
 
-/// Asks for a look at a pod when its kubelet next looks at the runtime.
+/// Asks for a look at a pod when its kubelet next looks at the runtime: it does once a second.
 fn relist(world: &mut World, uid: &str) {
     let Some(pod) = world.kubelets.pods.get(uid) else {
         return;

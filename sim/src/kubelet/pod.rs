@@ -369,11 +369,8 @@ fn sandbox(world: &mut World, pod: &mut Pod, object: &Value) -> Result<(), Strin
             ));
         }
     }
-    let node = world
-        .kubelets
-        .nodes
-        .get_mut(&pod.node)
-        .ok_or("no such node")?;
+    let kubelets = &mut world.kubelets;
+    let node = kubelets.nodes.get_mut(&pod.node).ok_or("no such node")?;
     if !node.runtime_runs {
         return Err(format!(
             "Failed to create pod sandbox: {}",
@@ -383,7 +380,8 @@ fn sandbox(world: &mut World, pod: &mut Pod, object: &Value) -> Result<(), Strin
     let address = if pod.host_network {
         node.address.clone()
     } else {
-        node.next_address().ok_or_else(|| no_address(&pod.node))?
+        node.next_address(&kubelets.by_address)
+            .ok_or_else(|| no_address(&pod.node))?
     };
     if !pod.host_network {
         let uid = pod.uid.clone();

@@ -31,10 +31,13 @@ pub(super) fn write(world: &mut World, pod: &mut Pod, object: &Value) {
         .unwrap_or_default();
     let generation = int(object, "/metadata/generation").unwrap_or(1);
     let phase = phase(pod, object);
+    let policy = text(object, "/spec/restartPolicy");
     let containers = |role: fn(Role) -> bool| -> Vec<Value> {
         let all = pod.containers.iter().enumerate();
         all.filter(|(_, container)| role(container.role))
-            .map(|(index, container)| container_status(pod, container, pod.spec(object, index)))
+            .map(|(index, container)| {
+                container_status(pod, container, pod.spec(object, index), policy)
+            })
             .collect()
     };
     let inits = containers(|role| role != Role::Main);
@@ -252,7 +255,7 @@ fn is_ready(container: &Container) -> bool {
     }
 }
 
-fn container_status(pod: &Pod, container: &Container, spec: &Value) -> Value {
+fn container_status(pod: &Pod, container: &Container, spec: &Value, policy: &str) -> Value {
     let mut status = json!({
         "name": container.name,
         "image": text(spec, "/image"),
@@ -278,7 +281,8 @@ fn container_status(pod: &Pod, container: &Container, spec: &Value) -> Value {
     } else if let Some(last) = &container.ended {
         id = text(last, "/containerID");
         match &container.waiting {
-            Some((reason, message)) if pod.ending.is_none() => {
+            // It waits only if it is to be started again.
+            Some((reason, message)) if pod.ending.is_none() && container.is_missing(policy) => {
                 let waiting = json!({ "waiting": { "reason": reason, "message": message } });
                 set(&mut status, "/state", waiting);
                 set(&mut status, "/lastState", ended(&container.ended));

@@ -31,6 +31,8 @@ pub(crate) struct Network {
     turns: usize,
     /// What runs beside the cluster, by name: the address.
     pub(crate) beside: std::collections::BTreeMap<String, String>,
+    /// The addresses of all that ever ran there.
+    pub(crate) beside_given: std::collections::BTreeMap<String, String>,
 }
 
 impl Network {
@@ -339,7 +341,6 @@ fn answer(world: &mut World, uid: &str, port: u16, request: &Request) -> Reply {
             Reply::Http { status, body }
         }
         (Request::Http { .. }, Serving::Tcp(said)) => spoken_http(&said),
-        (Request::Http { .. }, Serving::Silent) => Reply::Timeout,
         (Request::Http { .. }, _) => Reply::NotHttp(String::new()),
         (Request::Sql { .. }, Serving::Sql(server)) => session(request, &server),
         (Request::Sql { .. }, Serving::Tcp(said)) => Reply::NotHttp(said),
@@ -440,7 +441,7 @@ pub(crate) fn pull(
         None => (host, 443),
     };
     let version = &image.version[1..];
-    let registry = world.kubelets.registries.get(host);
+    let registry = world.kubelets.registries.get(bare);
     let scheme = if registry.is_some() { "http" } else { "https" };
     let url = format!(
         "{scheme}://{host}/v2/{}/manifests/{version}",

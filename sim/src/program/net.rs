@@ -58,8 +58,6 @@ pub(crate) enum Serving {
         /// Answers for single paths.
         paths: Vec<(String, u16, String)>,
     },
-    /// Accepts connections, and never says anything.
-    Silent,
     /// A database server.
     Sql(Sql),
     /// A name server.

@@ -49,8 +49,6 @@ pub(crate) enum Call {
     Resolve(String),
     /// To serve a port.
     Listen(u16, Serving),
-    /// To serve a port no longer.
-    Close(u16),
     /// To serve one connection on a port, and to know when it came.
     Accept(u16, Serving),
     /// To start another process beside itself.
@@ -252,11 +250,6 @@ impl Sys {
         self.container.state().write(text, now);
     }
 
-    /// A value of the environment.
-    pub(crate) fn env(&self, name: &str) -> Option<String> {
-        self.container.env.get(name).cloned()
-    }
-
     /// Whether TERM came since it was asked last.
     pub(crate) fn took_term(&self) -> bool {
         std::mem::take(&mut self.container.state().term)
@@ -294,6 +287,8 @@ pub(crate) struct Process {
     counted: Timestamp,
     /// The time of one processor that was used.
     pub(crate) cpu: Duration,
+    /// How long it had something to compute, and how long its limit held it back meanwhile.
+    pub(crate) busy: Duration,
     pub(crate) throttled: Duration,
     /// The share of a processor that it may use at most.
     pub(crate) cpu_limit: Option<f64>,
@@ -322,7 +317,6 @@ pub(crate) trait Kernel {
     fn resolve(&mut self, name: &str) -> (Duration, Result<Vec<String>, Reply>);
     fn listen(&mut self, port: u16, serving: Serving, once: Option<u32>)
     -> Result<(), ListenError>;
-    fn close(&mut self, port: u16);
     fn api(&mut self, verb: &str, resource: &str) -> (Duration, Result<Vec<String>, String>);
 }
 
@@ -337,6 +331,7 @@ impl Process {
             next: 1,
             counted,
             cpu: Duration::ZERO,
+            busy: Duration::ZERO,
             throttled: Duration::ZERO,
             cpu_limit: None,
         };
@@ -427,6 +422,9 @@ impl Process {
         let wanted = f64::from(wanted);
         let had = self.cpu_limit.map_or(wanted, |limit| limit.min(wanted));
         self.cpu += passed.mul_f64(had);
+        if wanted > 0.0 {
+            self.busy += passed;
+        }
         if had < wanted {
             self.throttled += passed;
         }
@@ -582,10 +580,6 @@ impl Process {
                 }
                 Some(Call::Listen(port, serving)) => {
                     Answer::Listening(kernel.listen(port, serving, None))
-                }
-                Some(Call::Close(port)) => {
-                    kernel.close(port);
-                    Answer::Done
                 }
                 Some(Call::Accept(port, serving)) => {
                     match kernel.listen(port, serving, Some(number)) {

@@ -59,8 +59,6 @@ impl Kernel for Alone {
         }
     }
 
-    fn close(&mut self, _: u16) {}
-
     fn api(&mut self, _: &str, _: &str) -> (Duration, Result<Vec<String>, String>) {
         (Duration::ZERO, Ok(vec!["pod/a".to_owned()]))
     }

@@ -145,7 +145,8 @@ pub(super) struct Shell {
 }
 
 /// What a process of a shell does.
-pub(super) enum Work {
+pub(in crate::program) enum Work {
+    /// A part of the shell's own script.
     Node(Arc<Node>),
     Command(Vec<String>),
 }
@@ -524,7 +525,7 @@ impl Shell {
     }
 
     /// What commands print.
-    pub(super) async fn output(&mut self, node: &Arc<Node>, io: &Io) -> Data {
+    async fn output(&mut self, node: &Arc<Node>, io: &Io) -> Data {
         let buffer: Arc<Mutex<Data>> = Arc::default();
         let io = Io {
             out: Sink::Buffer(buffer.clone()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A command.
 #[derive(Debug, PartialEq)]
-pub(super) enum Node {
+pub(in crate::program) enum Node {
     Simple(Simple),
     /// Commands, each of which reads what the one before prints; negated or not.
     Pipeline(Vec<Arc<Node>>, bool),
@@ -27,7 +27,7 @@ pub(super) enum Node {
 
 /// Assignments, and a command with its words.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Simple {
+pub(in crate::program) struct Simple {
     pub(super) assignments: Vec<(String, Word)>,
     pub(super) words: Vec<Word>,
     pub(super) redirects: Vec<Redirect>,
@@ -35,13 +35,13 @@ pub(super) struct Simple {
 
 /// Where something is read from or written to.
 #[derive(Debug, PartialEq)]
-pub(super) struct Redirect {
+pub(in crate::program) struct Redirect {
     pub(super) from: u8,
     pub(super) to: Target,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Target {
+pub(in crate::program) enum Target {
     Read(Word),
     Write(Word),
     Append(Word),
@@ -50,11 +50,11 @@ pub(super) enum Target {
 }
 
 /// A word: its parts, joined.
-pub(super) type Word = Vec<Part>;
+pub(in crate::program) type Word = Vec<Part>;
 
 /// A part of a word; what is quoted is not split and not a pattern.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Part {
+pub(in crate::program) enum Part {
     Text(String, bool),
     Variable(Variable, bool),
     Command(Arc<Node>, bool),
@@ -62,7 +62,7 @@ pub(super) enum Part {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Variable {
+pub(in crate::program) struct Variable {
     pub(super) name: String,
     /// Such as `:-`, with its word.
     pub(super) operation: Option<(String, Word)>,

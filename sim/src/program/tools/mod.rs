@@ -411,7 +411,6 @@ impl Tool<'_> {
         let before = self.shell.variables.clone();
         if base == "su" {
             let script = self.value('c').unwrap_or_default();
-            words = &[];
             let argv = ["sh", "-c", script.as_str()].map(str::to_owned).to_vec();
             return self.nested(argv).await;
         }
@@ -767,7 +766,7 @@ fn formatted(format: &str, next: &mut dyn FnMut(char) -> String) -> String {
             zero |= *flag == '0';
             letters.next();
         }
-        let mut number = |letters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        let number = |letters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
             let mut digits = String::new();
             while let Some(digit) = letters.peek().filter(|letter| letter.is_ascii_digit()) {
                 digits.push(*digit);
