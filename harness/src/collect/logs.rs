@@ -26,6 +26,11 @@ const MAX_FOLLOWED: usize = 20;
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
 /// How many ended runs of a container are remembered as fetched.
 const MAX_REMEMBERED: usize = 4;
+/// What a kubelet answers, with status 200 and in the log's place, when it has removed the container
+/// since: others have taken its place, and the pod's newer state tells of them.
+///
+/// Source: pkg/kubelet/kuberuntime/kuberuntime_container.go, `GetContainerLogs`.
+const REMOVED: &str = "unable to retrieve container logs for ";
 /// Finish times are told in whole seconds.
 const GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
@@ -200,7 +205,7 @@ impl Plan {
         let is_ended = wanted.is_of_ended_run();
         let lines = match lines {
             Ok(lines) => lines,
-            Err(because) if is_ended => {
+            Err(because) if is_ended && !because.starts_with(REMOVED) => {
                 return Some(Observation::LogUnavailable {
                     namespace: wanted.namespace,
                     pod: wanted.pod,
@@ -209,7 +214,7 @@ impl Plan {
                     because,
                 });
             }
-            // It is tried again.
+            // It is tried again, or a later one is.
             Err(_) => return None,
         };
         let log = Log {
@@ -320,8 +325,17 @@ async fn read(client: &Client, wanted: &Wanted) -> Result<Vec<LogLine>, String> 
         .read_to_end(&mut bytes)
         .await
         .map_err(|error| error.to_string())?;
+    lines(&bytes)
+}
+
+/// The lines of a log that was asked for with timestamps.
+fn lines(bytes: &[u8]) -> Result<Vec<LogLine>, String> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    Ok(lines.map(LogLine::parse).collect())
+    let lines: Vec<_> = lines.map(LogLine::parse).collect();
+    match lines.as_slice() {
+        [line] if line.at.is_none() && line.text.starts_with(REMOVED) => Err(line.text.clone()),
+        _ => Ok(lines),
+    }
 }
 
 #[cfg(test)]
@@ -415,6 +429,21 @@ mod tests {
         let (mut wanted, _) = plan.see(&ended, now());
         let told = plan.fetched(wanted.remove(0), Err("gone".to_owned()));
         assert!(matches!(told, Some(Observation::LogUnavailable { .. })));
+    }
+
+    #[test]
+    fn that_a_container_was_removed_is_no_log_and_no_news() {
+        let removed = "unable to retrieve container logs for containerd://a";
+        assert_eq!(lines(removed.as_bytes()), Err(removed.to_owned()));
+        let printed = format!("2026-11-24T11:59:50Z {removed}\n");
+        assert_eq!(lines(printed.as_bytes()).map(|lines| lines.len()), Ok(1));
+        let mut plan = Plan::default();
+        let ended = pod(false, "a", &terminated("a", 1), &json!({}));
+        let (mut wanted, _) = plan.see(&ended, now());
+        assert!(
+            plan.fetched(wanted.remove(0), Err(removed.to_owned()))
+                .is_none()
+        );
     }
 
     #[test]
