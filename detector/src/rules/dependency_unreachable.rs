@@ -75,6 +75,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
 
 /// What does not answer.
 struct Found {
+    host: String,
     target: Value,
     text: String,
     port: Option<u16>,
@@ -186,6 +187,7 @@ fn found(
         None => tried.host.clone(),
     };
     let wrong_address = |because, confidence| Found {
+        host: tried.host.clone(),
         target: json!(tried.host),
         text: text.clone(),
         port,
@@ -345,6 +347,7 @@ fn finding(pod: &Pod, failing: &Failing<'_, '_>, found: Found, view: &View<'_>) 
     let line = failing.main();
     let culprit = found
         .culprit
+        .or_else(|| tried::holder_of(pod, &failing.container, &found.host, view))
         .unwrap_or_else(|| workload.culprit(&failing.container.path()));
     let summary = format!(
         "Container {name} of {} cannot connect to {}, which {}",

@@ -127,35 +127,7 @@ pub(super) fn in_configuration(
             culprit: culprit(),
         }));
     };
-    let mut variables: Vec<(String, String, Culprit)> = Vec::new();
-    for (index, variable) in container.spec.env.iter().flatten().enumerate() {
-        let field = format!("{path}.env[{index}]");
-        if let Some(value) = &variable.value {
-            let culprit = workload.culprit(&format!("{field}.value"));
-            variables.push((variable.name.clone(), value.clone(), culprit));
-        } else if let Some(held) = files::holder_of_variable(container, &variable.name)
-            && held.source == Source::ConfigMap
-            && let Some(map) = view.get::<ConfigMap>(&pod.namespace, &held.name).found()
-            && let Some(value) = map.data.as_ref().and_then(|data| data.get(&held.key))
-        {
-            variables.push((
-                variable.name.clone(),
-                value.clone(),
-                held.culprit(&pod.namespace),
-            ));
-        }
-    }
-    for from in container.spec.env_from.iter().flatten() {
-        let Some(source) = &from.config_map_ref else {
-            continue;
-        };
-        let map = view.get::<ConfigMap>(&pod.namespace, &source.name).found();
-        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
-            let name = format!("{}{key}", from.prefix.as_deref().unwrap_or_default());
-            let culprit = Reference::namespaced("ConfigMap", &pod.namespace, &source.name);
-            variables.push((name, value.clone(), culprit.field(format!("data[{key:?}]"))));
-        }
-    }
+    let variables = variables(pod, container, view);
     for (_, value, culprit) in &variables {
         add(value, &|| culprit.clone());
     }
@@ -195,6 +167,61 @@ pub(super) fn in_configuration(
     }
     given.extend(pairs(&variables));
     given
+}
+
+/// The field of a variable whose value is exactly this host.
+pub(super) fn holder_of(
+    pod: &Pod,
+    container: &Container<'_>,
+    host: &str,
+    view: &View<'_>,
+) -> Option<Culprit> {
+    let variables = variables(pod, container, view);
+    let mut same = variables
+        .into_iter()
+        .filter(|(_, value, _)| value.eq_ignore_ascii_case(host));
+    same.next().map(|(_, _, culprit)| culprit)
+}
+
+/// The variables that a container was given in plain text, by name and value, with the fields that
+/// give them.
+fn variables(
+    pod: &Pod,
+    container: &Container<'_>,
+    view: &View<'_>,
+) -> Vec<(String, String, Culprit)> {
+    let workload = view.workload(pod);
+    let path = container.path();
+    let mut variables: Vec<(String, String, Culprit)> = Vec::new();
+    for (index, variable) in container.spec.env.iter().flatten().enumerate() {
+        let field = format!("{path}.env[{index}]");
+        if let Some(value) = &variable.value {
+            let culprit = workload.culprit(&format!("{field}.value"));
+            variables.push((variable.name.clone(), value.clone(), culprit));
+        } else if let Some(held) = files::holder_of_variable(container, &variable.name)
+            && held.source == Source::ConfigMap
+            && let Some(map) = view.get::<ConfigMap>(&pod.namespace, &held.name).found()
+            && let Some(value) = map.data.as_ref().and_then(|data| data.get(&held.key))
+        {
+            variables.push((
+                variable.name.clone(),
+                value.clone(),
+                held.culprit(&pod.namespace),
+            ));
+        }
+    }
+    for from in container.spec.env_from.iter().flatten() {
+        let Some(source) = &from.config_map_ref else {
+            continue;
+        };
+        let map = view.get::<ConfigMap>(&pod.namespace, &source.name).found();
+        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
+            let name = format!("{}{key}", from.prefix.as_deref().unwrap_or_default());
+            let culprit = Reference::namespaced("ConfigMap", &pod.namespace, &source.name);
+            variables.push((name, value.clone(), culprit.field(format!("data[{key:?}]"))));
+        }
+    }
+    variables
 }
 
 /// Hosts and ports that stand in two variables: `DB_HOST` and `DB_PORT`.

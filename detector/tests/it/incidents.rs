@@ -1109,6 +1109,9 @@ fn an_address_stands_for_the_only_name_that_leads_outside() {
         said(&format!("{rates}, {log}"), words),
         format!("{class} null")
     );
+    let name = "{name: BEHIND, value: 'db.other.svc.cluster.local'}";
+    let unknown = "psql: error: could not translate host name \"db.other.svc.cluster.local\" to address: Name or service not known";
+    assert_eq!(said(name, unknown), format!("{class}.env[0].value null"));
     let address = "{name: RATES, value: 'http://203.0.113.9:8080/eur'}";
     assert_eq!(
         said(&format!("{log}, {address}"), words),
