@@ -235,6 +235,10 @@ startup-impatient: (run "startup-impatient")
 [group('scenarios')]
 taint-untolerated: (run "taint-untolerated")
 
+# A database answers, and has no connection left.
+[group('scenarios')]
+too-many-connections: (run "too-many-connections")
+
 # A program's database is down, because its claim is never bound.
 [group('scenarios')]
 unbound-dependency: (run "unbound-dependency")
