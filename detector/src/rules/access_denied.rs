@@ -73,7 +73,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             "{account} may not {verb} {resource} {scope}, which container {name} of {} needs",
             workload.reference,
         );
-        let full = match asked.group {
+        let full = &match asked.group {
             "" => resource.to_owned(),
             group => format!("{resource}.{group}"),
         };
@@ -99,7 +99,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         .container(name)
         .confidence(if allowed.is_some() { Confidence::Certain } else { Confidence::Likely })
         .detail("verb", verb)
-        .detail("resource", full)
+        .detail("resource", resource)
+        .detail("group", Some(asked.group).filter(|group| !group.is_empty()))
         .evidence(failing.quote(line))
         .evidence([failing.symptom.clone()])
         .remedy("Make a role that allows it", create)

@@ -164,16 +164,19 @@ pub(super) fn configured(
     if let Some(held) = files::holder(pod, container, file) {
         return Some(held.culprit(&pod.namespace));
     }
-    let in_text = |reference: ConfigReference| {
+    mention(container, &view.workload(pod), file).or_else(|| in_text(pod, file, view))
+}
+
+/// The key of a ConfigMap of the pod in whose text this stands.
+fn in_text(pod: &Pod, text: &str, view: &View<'_>) -> Option<Culprit> {
+    let holds = |reference: ConfigReference| {
         let map = view.get::<ConfigMap>(&pod.namespace, &reference.name).found()?;
-        let (key, _) = map.data.iter().flatten().find(|(_, text)| text.contains(file))?;
+        let (key, _) = map.data.iter().flatten().find(|(_, held)| held.contains(text))?;
         let object = Reference::namespaced("ConfigMap", &pod.namespace, &reference.name);
         Some(object.field(format!("data[{key:?}]")))
     };
-    mention(container, &view.workload(pod), file).or_else(|| {
-        let maps = config_references(pod).into_iter();
-        maps.filter(|reference| reference.source == Source::ConfigMap).find_map(in_text)
-    })
+    let maps = config_references(pod).into_iter();
+    maps.filter(|reference| reference.source == Source::ConfigMap).find_map(holds)
 }
 
 /// What is wrong, in the program's words: from the lines that follow where the first does not say.
@@ -223,6 +226,7 @@ fn culprit<'f>(
     if let Some(argument) = field("argument") {
         let list = if container.spec.args.is_some() { "args" } else { "command" };
         return mention(container, workload, argument)
+            .or_else(|| in_text(pod, argument, view))
             .unwrap_or_else(|| workload.culprit(&format!("{path}.{list}")));
     }
     // No place is named: a variable that the message names, an argument that is a mounted file,

@@ -52,7 +52,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let name = failing.container.name();
         let in_words = tried::in_words(&failing).into_iter().map(|tried| tried.host);
         let given = tried::in_configuration(pod, &failing.container, view);
-        let hosts = in_words.chain(given.into_iter().map(|given| given.endpoint.host));
+        let said_host = failing.field(Meaning::WorkRefused, "host").map(str::to_owned);
+        let hosts = said_host.into_iter().chain(in_words).chain(given.into_iter().map(|given| given.endpoint.host));
         let target = hosts
             .filter_map(|host| match services::host(view, pod, &host) {
                 Host::Service(service) => Some(service),

@@ -111,9 +111,9 @@ fn in_words(
                     port: tried.port.or(meant.endpoint.port),
                     ..tried.clone()
                 };
-                found(&tried, host, given, view)
+                found(pod, &tried, host, given, view)
             }
-            None => found(tried, host, given, view),
+            None => found(pod, tried, host, given, view),
         }
     })
 }
@@ -150,7 +150,7 @@ fn in_configuration(
             evidence: None,
             is_sure: false,
         };
-        if let Some(found) = found(&tried, host, given, view) {
+        if let Some(found) = found(pod, &tried, host, given, view) {
             all.push((host, found));
         }
     }
@@ -161,6 +161,7 @@ fn in_configuration(
 }
 
 fn found(
+    pod: &Pod,
     tried: &Tried,
     host: Host<'_>,
     given: &[Given],
@@ -180,7 +181,13 @@ fn found(
     let holder = || {
         let same_port = |one: &&Given| one.endpoint.host.eq_ignore_ascii_case(&tried.host)
             && (one.endpoint.port == port || one.endpoint.port.is_none() || port.is_none());
-        given.iter().find(same_port).map(|one| one.culprit.clone())
+        // Its words may name the address that a name was resolved to.
+        let leads_there = |one: &&Given| {
+            one.endpoint.port == port
+                && tried::is_same(&services::host(view, pod, &one.endpoint.host), &host)
+        };
+        let holder = given.iter().find(same_port).or_else(|| given.iter().find(leads_there));
+        holder.map(|one| one.culprit.clone())
     };
     let text = match port {
         Some(port) => format!("{}:{port}", tried.host),

@@ -53,7 +53,11 @@ fn judge(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     let (namespace, name) = (event.about.namespace.as_str(), event.about.name.as_str());
-    let there = view.get::<Pod>(namespace, name).found();
+    // Another pod may have its name by now.
+    let is_same = |pod: &&Pod| {
+        event.about.uid.is_empty() || pod.uid.is_empty() || pod.uid == event.about.uid
+    };
+    let there = view.get::<Pod>(namespace, name).found().filter(is_same);
     let gone = view.gone_in(namespace).map(|gone| &gone.pod).find(|pod| pod.name == name && is_removed(pod));
     let finding = match (there.filter(|pod| is_removed(pod)), gone, there) {
         (Some(pod), ..) | (None, Some(pod), _) => known(pod, event, at, view),

@@ -49,6 +49,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)\b(?:authentication|login) (?:failed|failure|was refused|denied|rejected)\b"
     }
     WorkRefused {
+        r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port \d+ failed: FATAL:\s+(?P<problem>sorry, too many clients already|remaining connection slots are reserved.*|the database system is .*|database "[^"]+" does not exist|too many connections for .*)"#
         r"(?P<problem>sorry, too many clients already|remaining connection slots are reserved[^\n]*|too many connections for (?:role|database)[^\n]*)"
         r"(?P<problem>Too many connections|ERR max number of clients reached|Host '[^']*' is blocked because of many connection errors)"
         r"(?P<problem>READONLY You can't write against a read only (?:replica|slave)|cannot execute \w+ in a read-only transaction|running with the --(?:super-)?read-only option|NotWritablePrimary|not (?:primary|master) and (?:slaveOk|secondaryOk)=false|index read-only / allow delete|MISCONF Redis is configured)"
@@ -128,6 +129,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"/dev/tcp/(?P<host>[^/\s]+)/(?P<port>\d+): (?:Connection|Operation) timed out"
         r"(?i)(?:connect|connection) timed out: (?:/|(?P<host>[\w.-]+)/)[0-9.]*:(?P<port>\d+)"
         r#"Operation timed out\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
+        r"(?i)timeout occurred after waiting \d+ seconds for (?P<host>[\w.-]+):(?P<port>\d+)"
+        r"(?i)waiting on dependencies to become available: \[\w+://(?P<host>[\w.-]+):(?P<port>\d+)"
         r"(?:wget|nc|telnet): (?:download|connection|operation)? ?timed out"
         r"(?i)connect(?:ion)?(?: attempt)?(?: has)? timed out|connection timeout|connect timeout|connection attempt failed because the connected party did not|SocketTimeoutException|ConnectTimeout\w*|ETIMEDOUT|ESOCKETTIMEDOUT|\[Errno 110\]|os error 110|Client\.Timeout exceeded while awaiting headers|ServerSelectionTimeoutError|Operation timed out after|Operation timed out|: i/o timeout|request timed out after \d+ms|TimeoutError: (?:connect|timed out)"
         r"(?i)context deadline exceeded|DeadlineExceeded"
@@ -239,6 +242,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<file>/[^\s:]+\.json): (?P<problem>(?:Unexpected token|Expected|Bad control character|Unexpected end).*)"
         r"SyntaxError: (?P<problem>.* in JSON at position \d+)(?: \(line (?P<line>\d+) column \d+\))?"
         r"JSONDecodeError: (?P<problem>.+?): line (?P<line>\d+) column \d+"
+        r"(?P<file>/[^\s:]+\.(?:json|ya?ml|toml|conf|cfg))\S*?: (?P<problem>invalid character '.+' (?:looking for|after|in) .+)"
         r"(?P<problem>invalid character '.+' (?:looking for|after|in) .+)"
         r"JsonParseException: (?P<problem>.+)"
         r"(?i)TOML parse error at line (?P<line>\d+)"
@@ -276,6 +280,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"exec: "(?P<command>[^"]+)": executable file not found in \$PATH"#
         r#"exec: "(?P<command>[^"]+)": stat [^:]+: no such file or directory"#
         r"exec:? (?P<command>/[^\s:]+): no such file or directory"
+        r"exec (?P<command>/\S+) failed: No such file or directory"
+        r"\[dumb-init\] (?P<command>\S+): No such file or directory"
         r"exec user process caused:? (?P<command>)\x22?no such file or directory"
         r"env: (?:can't execute )?['\x22](?P<command>[^'\x22]+)['\x22]: No such file or directory"
         r"(?:bash|/bin/bash|/bin/sh|sh|ash|dash|zsh)(?:: line \d+|: \d+)?: (?P<command>[^\s:]+): (?:command )?not found"
@@ -298,6 +304,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<file>/[^\s'\x22:]+): (?i:No such file or directory)"
     }
     NotConnected {
+        r"Connection to node -?\d+ \((?P<host>[\w.-]+)/[0-9.]*:(?P<port>\d+)\) could not be established"
+        r#"Is the server running (?:locally and accepting|on host "(?P<host>[^"]+)")"#
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: \w+)? ?(?:at|on|:)? ?(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact)\b"
         r#"(?:server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: )?server closed the connection unexpectedly"#

@@ -1148,3 +1148,125 @@ fn a_stack_trace_goes_on_with_what_it_says() {
         .log_of("api", "api", Run::Current, &trace)
         .names(&["certain dependency-unreachable Pod shop/api <- Service shop/orders-db"]);
 }
+
+/// What is said of a Deployment whose container `app` ends with these words.
+#[track_caller]
+fn ends_with(container: &str, objects: &str, code: u8, words: &str, expected: &[&str]) {
+    let status = format!(
+        "phase: Running, podIP: 10.1.1.8, containerStatuses: [{}]",
+        failing("app", &format!("exitCode: {code}, reason: Error"))
+    );
+    let spec = format!(
+        "containers: [{{name: app, {container}}}], volumes: [{{name: c, configMap: {{name: settings}}}}]"
+    );
+    State::of(&pod("w", "ReplicaSet/w-1", &spec, &status))
+        .and(if objects.is_empty() { "[]" } else { objects })
+        .log_of("w", "app", Run::Current, words)
+        .names(expected);
+}
+
+fn database(ready: &str) -> String {
+    format!(
+        "
+- apiVersion: v1
+  kind: Service
+  metadata: {{name: db, namespace: shop, creationTimestamp: '2026-11-24T10:00:00Z'}}
+  spec: {{clusterIP: 10.96.0.9, selector: {{app: db}}, ports: [{{port: 5432}}]}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {{name: db, namespace: shop, uid: db, labels: {{app: db}}}}
+  spec: {{nodeName: n2, containers: [{{name: db}}]}}
+  status: {{phase: Running, podIP: 10.1.1.7, conditions: [{{type: Ready, status: '{ready}', lastTransitionTime: '2026-11-24T10:00:00Z'}}]}}
+"
+    )
+}
+
+#[test]
+fn words_of_many_programs() {
+    let unreachable = "certain dependency-unreachable ReplicaSet shop/w-1 <- Service shop/db";
+    for words in [
+        "OperationalError: could not connect to server: Connection refused\n\tIs the server running on host \"db\" (10.96.0.9) and accepting\n\tTCP/IP connections on port 5432?",
+        "WARN [AdminClient clientId=a] Connection to node -1 (db/10.96.0.9:5432) could not be established. Broker may not be available.",
+        "wait-for-it.sh: timeout occurred after waiting 15 seconds for db:5432",
+        "2026/11/24 11:59:21 Timeout after 10s waiting on dependencies to become available: [tcp://db:5432]",
+    ] {
+        ends_with("", &database("False"), 1, words, &[unreachable]);
+    }
+    let refusing = "certain dependency-refusing ReplicaSet shop/w-1 <- Pod shop/db";
+    for words in [
+        "connection to server at \"db\" (10.96.0.9), port 5432 failed: FATAL:  the database system is starting up",
+        "psql: error: connection to server at \"db\" (10.96.0.9), port 5432 failed: FATAL:  database \"shopp\" does not exist",
+    ] {
+        ends_with("", &database("True"), 2, words, &[refusing]);
+    }
+    // A port that the Service lacks: what gives the address is wrong.
+    ends_with(
+        "env: [{name: DB, value: 'db:5433'}]",
+        &database("True"),
+        1,
+        "dial tcp 10.96.0.9:5433: connect: connection refused",
+        &[
+            "certain dependency-unreachable ReplicaSet shop/w-1 <- ReplicaSet shop/w-1 spec.template.spec.containers[0].env[0].value",
+        ],
+    );
+    let not_found = "certain command-not-found ReplicaSet shop/w-1 <- ReplicaSet shop/w-1 spec.template.spec.containers[0].command";
+    for words in [
+        "[FATAL tini (7)] exec /app/start.sh failed: No such file or directory",
+        "[dumb-init] /app/start.sh: No such file or directory",
+    ] {
+        ends_with("command: [/app/start.sh]", "", 127, words, &[not_found]);
+    }
+    let invalid = "certain app-config-invalid ReplicaSet shop/w-1 <- ConfigMap shop/settings";
+    ends_with(
+        "volumeMounts: [{name: c, mountPath: /etc/app}]",
+        "",
+        1,
+        "failed to parse config /etc/app/config.json: invalid character '}' looking for beginning of object key string",
+        &[&format!("{invalid} data[\"config.json\"]")],
+    );
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: shop}, data: {my.cnf: 'bufer_size=1G', other: ''}}";
+    ends_with(
+        "volumeMounts: [{name: c, mountPath: /etc/mysql/conf.d}]",
+        map,
+        1,
+        "[ERROR] [MY-000067] [Server] unknown variable 'bufer_size=1G'.\n[ERROR] [MY-010119] [Server] Aborting",
+        &[&format!("{invalid} data[\"my.cnf\"]")],
+    );
+}
+
+#[test]
+fn a_pod_of_the_same_name_took_the_place_of_one_that_a_taint_removed() {
+    let objects = "
+- apiVersion: v1
+  kind: Node
+  metadata: {name: n1}
+  spec: {taints: [{key: team, value: a, effect: NoSchedule}]}
+  status: {allocatable: {cpu: '4', memory: 8Gi, pods: '110'}, conditions: [{type: Ready, status: 'True'}]}
+- apiVersion: v1
+  kind: Node
+  metadata: {name: n2}
+  spec: {taints: [{key: maintenance, effect: NoExecute, timeAdded: '2026-11-24T11:57:50Z'}]}
+  status: {allocatable: {cpu: '4', memory: 8Gi, pods: '110'}, conditions: [{type: Ready, status: 'True'}]}
+- apiVersion: apps/v1
+  kind: StatefulSet
+  metadata: {name: queue, namespace: shop, uid: queue}
+  spec: {replicas: 1, serviceName: queue, selector: {}, template: {}}
+  status: {replicas: 1, readyReplicas: 0}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: queue-0, namespace: shop, uid: anew, creationTimestamp: '2026-11-24T11:57:59Z', ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: queue, uid: queue, controller: true}]}
+  spec: {containers: [{name: queue}]}
+  status:
+    phase: Pending
+    conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: '0/2 nodes are available: 2 node(s) had untolerated taint(s).', lastTransitionTime: '2026-11-24T11:57:59Z'}]
+";
+    let removed = event(
+        "Pod/queue-0",
+        "TaintManagerEviction",
+        "Marking for deletion Pod shop/queue-0",
+    );
+    let removed = removed.replace("uid: queue-0", "uid: former");
+    State::of(objects)
+        .and(&removed)
+        .names(&["likely taint-evicted StatefulSet shop/queue <- Node n2"]);
+}
