@@ -19,8 +19,10 @@ use crate::quantity;
 use crate::value::{at, int, list, text};
 use crate::world::World;
 
-/// How long it takes to make and start a container.
+/// How long it takes to start a container that was made.
 const START: Duration = Duration::from_millis(60);
+/// How long it takes to make a container anew: meanwhile its last run is what it shows.
+const MAKE: Duration = Duration::from_millis(200);
 
 /// When a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) struct Container {
     /// The image as its node has it: its name and digest.
     pub(crate) image: Option<(String, String)>,
     restart: Backoff,
+    /// When its next run is made.
+    making: Option<Timestamp>,
     pub(crate) pull: images::Pull,
     pub(crate) probes: Probes,
     pub(crate) logs: Logs,
@@ -95,6 +99,7 @@ impl Container {
             waiting: None,
             image: None,
             restart: Backoff::default(),
+            making: None,
             pull: images::Pull::default(),
             probes: Probes::default(),
             logs: Logs::default(),
@@ -176,32 +181,49 @@ pub(crate) fn start_what_is_missing(world: &mut World, pod: &mut Pod, object: &V
                 .map(|(index, _)| index),
         );
     }
+    // Those that were started the last time are seen to run only now.
+    for index in 0..pod.containers.len() {
+        probes::begin(world, pod, object, index);
+    }
     if !missing.is_empty() {
         images::missing_secrets(world, pod, object);
     }
     let mut next = Next::Wait;
     for index in missing {
         let before = pod.containers[index].waiting.clone();
-        let started = start(world, pod, object, index);
+        let started = match start(world, pod, object, index) {
+            Ok(Some(wait)) => {
+                next = Next::In(wait);
+                continue;
+            }
+            Ok(None) => Ok(()),
+            Err(waiting) => Err(waiting),
+        };
         pod.containers[index].waiting = started.err();
-        if pod.containers[index].waiting.is_none()
-            || pod.containers[index].waiting.as_ref().map(|now| now.0)
-                != before.as_ref().map(|before| before.0)
-        {
-            next = Next::Look;
-        } else if next == Next::Wait {
-            next = Next::Retry;
-        }
-    }
-    for index in 0..pod.containers.len() {
-        probes::begin(world, pod, object, index);
+        let moved = pod.containers[index].waiting.as_ref().map(|now| now.0)
+            != before.as_ref().map(|before| before.0);
+        let then = match moved || pod.containers[index].waiting.is_none() {
+            true => Next::Look,
+            false => Next::Retry,
+        };
+        next = match (next, then) {
+            (Next::In(wait), _) => Next::In(wait),
+            (Next::Look, _) | (_, Next::Look) => Next::Look,
+            _ => Next::Retry,
+        };
     }
     next
 }
 
 type Waiting = (&'static str, String);
 
-fn start(world: &mut World, pod: &mut Pod, object: &Value, index: usize) -> Result<(), Waiting> {
+/// Starts a container, or says how long it takes yet to make it, or why it cannot be started.
+fn start(
+    world: &mut World,
+    pod: &mut Pod,
+    object: &Value,
+    index: usize,
+) -> Result<Option<Duration>, Waiting> {
     let now = world.now();
     let spec = pod.spec(object, index).clone();
     let name = pod.containers[index].name.clone();
@@ -217,6 +239,13 @@ fn start(world: &mut World, pod: &mut Pod, object: &Value, index: usize) -> Resu
                 format!("back-off {length} restarting failed container={name} pod={full}"),
             ));
         }
+        let made = *pod.containers[index]
+            .making
+            .get_or_insert_with(|| after(now, MAKE));
+        if made > now {
+            return Ok(Some(since(made, now)));
+        }
+        pod.containers[index].making = None;
         pod.containers[index].restart.step(now);
     }
     let image = images::ensure(world, pod, object, index)?;
@@ -274,7 +303,7 @@ fn start(world: &mut World, pod: &mut Pod, object: &Value, index: usize) -> Resu
     run.memory_limit = limit(&spec, "memory").map(units);
     pod.containers[index].run = Some(run);
     world.kubelet_in(START, Task::Run(pod.uid.clone(), index));
-    Ok(())
+    Ok(None)
 }
 
 fn failed(

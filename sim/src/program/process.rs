@@ -91,6 +91,8 @@ pub(crate) enum ListenError {
 struct Slot {
     call: Option<Call>,
     answer: Option<Answer>,
+    /// How often it asked for something else than to compute.
+    asked: u64,
 }
 
 /// By what a process speaks to the cluster and to its container.
@@ -189,8 +191,17 @@ impl Future for Asked {
 impl Sys {
     /// Asks, and goes on with the answer.
     pub(crate) async fn ask(&self, call: Call) -> Answer {
-        lock(&self.slot).call = Some(call);
+        {
+            let mut slot = lock(&self.slot);
+            slot.asked += u64::from(!matches!(call, Call::Compute(_)));
+            slot.call = Some(call);
+        }
         Asked(self.slot.clone()).await
+    }
+
+    /// How often it asked for something else than to compute.
+    pub(crate) fn asked(&self) -> u64 {
+        lock(&self.slot).asked
     }
 
     /// Waits, whatever signals come.

@@ -1096,7 +1096,8 @@ fn reads_nothing(node: &Arc<Node>) -> bool {
 #[derive(Default)]
 pub(super) struct Pace {
     turns: u32,
-    since: Option<jiff::Timestamp>,
+    asked: u64,
+    /// Milliseconds.
     long: u32,
 }
 
@@ -1109,17 +1110,13 @@ impl Pace {
             return;
         }
         self.turns = 0;
-        let now = sys.container.clock.now();
-        let idle = Duration::from_millis(u64::from(self.long.max(1)) * 2);
-        let waited = self
-            .since
-            .is_some_and(|since| crate::clock::since(now, since) > idle * 4);
-        // A loop that computes for long is looked at ever more rarely.
-        self.long = match waited {
-            true => 1,
-            false => (self.long * 2).clamp(1, 500),
+        // A loop that only computes is looked at ever more rarely.
+        let asked = sys.asked();
+        self.long = match asked == self.asked {
+            true => (self.long * 2).clamp(1, 500),
+            false => 1,
         };
-        self.since = Some(now);
+        self.asked = asked;
         let time = Duration::from_millis(u64::from(self.long));
         sys.ask(Call::Compute(time)).await;
     }
