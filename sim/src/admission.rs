@@ -1,7 +1,7 @@
 //! What stands between a checked request and the store: service accounts, priorities, limit
 //! ranges, quotas, Pod Security.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -684,6 +684,25 @@ fn webhooks(world: &World, kind: Kind, object: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What a container of the level baseline may add.
+///
+/// Source: `staging/src/k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`.
+const DEFAULT_CAPABILITIES: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
 /// Source: `staging/src/k8s.io/pod-security-admission/policy`.
 fn pod_security(world: &World, pod: &Value) -> Result<()> {
     let Some(home) = world.find(Kind::Namespace, "", namespace(pod)) else {
@@ -733,6 +752,24 @@ fn violations(pod: &Value, restricted: bool) -> Vec<String> {
         }
     };
     let mut found = Vec::new();
+    let extra = |container: &Value| -> BTreeSet<String> {
+        let added = list(container, "/securityContext/capabilities/add").iter();
+        added
+            .filter_map(Value::as_str)
+            .filter(|added| !DEFAULT_CAPABILITIES.contains(added))
+            .map(|added| format!("{added:?}"))
+            .collect()
+    };
+    // The level restricted has a check of its own in its place.
+    if !restricted && let Some(who) = named(&|c| !extra(c).is_empty()) {
+        let extra: BTreeSet<String> = containers.iter().flat_map(|c| extra(c)).collect();
+        let extra: Vec<String> = extra.into_iter().collect();
+        found.push(format!(
+            "non-default capabilities ({who} must not include {} in \
+             securityContext.capabilities.add)",
+            extra.join(", ")
+        ));
+    }
     let hosts: Vec<String> = ["hostNetwork", "hostPID", "hostIPC"]
         .iter()
         .filter(|field| is_true(spec, &format!("/{field}")))

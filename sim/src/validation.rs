@@ -264,7 +264,10 @@ fn workload(kind: Kind, object: &Value, before: Option<&Value>, wrong: &mut Vec<
             "must be greater than or equal to 0",
         ));
     }
-    template(object, "spec.template", &["Always"], wrong);
+    // The pods of a StatefulSet are checked when they are made, with the volumes of their claims.
+    if kind != Kind::StatefulSet {
+        template(object, "spec.template", &["Always"], wrong);
+    }
     let Some(before) = before else { return };
     if at(before, "/spec/selector") != selector {
         wrong.push(immutable("spec.selector", selector));
@@ -630,6 +633,18 @@ mod tests {
             pod(json!({ "name": "a", "image": "b",
                 "volumeMounts": [{ "name": "v", "mountPath": "/v" }] })),
             "spec.containers[0].volumeMounts[0].name",
+        );
+        let mounts = json!({ "name": "c", "image": "b",
+            "volumeMounts": [{ "name": "data", "mountPath": "/v" }] });
+        let claims = json!({ "metadata": { "name": "db" }, "spec": {
+            "selector": { "matchLabels": { "app": "db" } },
+            "template": { "metadata": { "labels": { "app": "db" } },
+                "spec": { "containers": [mounts] } } } });
+        assert_eq!(check(Kind::StatefulSet, &claims, None), Vec::new());
+        check_field(
+            Kind::Deployment,
+            claims,
+            "spec.template.spec.containers[0].volumeMounts[0].name",
         );
         check_field(
             Kind::ConfigMap,

@@ -290,6 +290,12 @@ async fn admission_refuses_what_the_clusters_objects_forbid() {
             Some("violates PodSecurity \"baseline:latest\": privileged"),
         ),
         (
+            None,
+            json!({}),
+            json!({ "securityContext": { "capabilities": { "add": ["NET_ADMIN", "CHOWN"] } } }),
+            Some("non-default capabilities (container \"a\" must not include \"NET_ADMIN\" in"),
+        ),
+        (
             Some(hook),
             json!({}),
             json!({}),
