@@ -38,7 +38,8 @@ pub struct Marks {
     pub fixed: Option<Timestamp>,
     /// The recovery was seen.
     pub recovered: Option<Timestamp>,
-    /// The watching ended: what comes later is the clearing away's.
+    /// The watching ended: what comes later is the clearing away's. In virtual time much happens at
+    /// one instant, so what stood first at this one still counts.
     pub swept: Timestamp,
 }
 
@@ -348,7 +349,7 @@ fn window(timeline: &[Moment], marks: &Marks) -> Vec<Moment> {
     let before = timeline.iter().rposition(|m| m.at <= marks.healthy);
     let mut window: Vec<Moment> = timeline[before.unwrap_or(0)..]
         .iter()
-        .take_while(|moment| moment.at < marks.swept)
+        .take_while(|moment| moment.at <= marks.swept)
         .cloned()
         .collect();
     if let Some(first) = window.first_mut() {

@@ -143,7 +143,12 @@ fn what_stood_before_the_baseline_was_healthy_does_not_count() {
 
 #[test]
 fn what_comes_with_the_sweep_does_not_count() {
-    check(&[(0, ""), (35, "web"), (85, ""), (120, "other")], &[]);
+    check(&[(0, ""), (35, "web"), (85, ""), (121, "other")], &[]);
+    check(&[(0, ""), (35, "web"), (120, "")], &["still there"]);
+    check(
+        &[(0, ""), (35, "web"), (80, "web"), (80, ""), (120, "other")],
+        &["extra verdict"],
+    );
 }
 
 #[test]
