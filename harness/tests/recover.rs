@@ -1,7 +1,7 @@
 //! What a killed crashbook leaves is undone: on real clusters.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -15,7 +15,7 @@ use crashbook::{
     journal::{Journal, RUN_LABEL, Reference, Undo},
     progress::Progress,
     recover::{self, Which},
-    scenario::NodeFault,
+    scenario::{NodeFault, Service},
     state::State,
 };
 use k8s_openapi::api::{
@@ -74,9 +74,30 @@ fn files(dir: &Path) -> Vec<String> {
 fn containers(state: &State) -> String {
     let label = format!("label=io.x-k8s.kind.cluster={}", state.cluster_name());
     let ps = ["ps", "--all", "--format", "{{.Names}}", "--filter", &label];
-    let output = Command::new("docker").args(ps).output().unwrap();
-    assert!(output.status.success());
+    docker(&ps)
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The containers of a run beside the cluster.
+fn beside(run: &str) -> String {
+    let label = format!("label={RUN_LABEL}={run}");
+    docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &label])
+}
+
+/// What a node was told of registries.
+fn registries(node: &str) -> String {
+    docker(&[
+        "exec",
+        node,
+        "sh",
+        "-c",
+        "ls /etc/containerd/certs.d 2>/dev/null || true",
+    ])
 }
 
 fn nothing_is_left(state: &State) {
@@ -263,6 +284,37 @@ async fn change_and_recover(state: &State) -> Vec<String> {
         .await
         .unwrap();
 
+    let service = |args: serde_json::Value| -> Service {
+        let registry = json!({ "push": { "shop/app:1": "busybox:1.37" } });
+        let service = json!({
+            "image": "registry:2", "args": args, "ready": { "http": 5000 }, "registry": registry,
+        });
+        serde_json::from_value(service).unwrap()
+    };
+    for (name, args, want) in [
+        ("store", json!([]), None),
+        (
+            "broken",
+            json!(["serve", "/nowhere.yml"]),
+            Some("/nowhere.yml"),
+        ),
+    ] {
+        let (service, none) = (service(args), BTreeMap::new());
+        cluster
+            .make_service(&journal, name, &service, &none, &told)
+            .await
+            .unwrap();
+        let started = cluster.start_service(&journal, name, &service, &told).await;
+        let said = started.err().map(|error| error.to_string());
+        match (want, &said) {
+            (None, None) => {}
+            (Some(want), Some(said)) if said.contains(want) => {}
+            _ => panic!("{name}: {said:?}"),
+        }
+    }
+    assert_eq!(beside(&namespace).lines().count(), 4);
+    assert_ne!(registries(general), "");
+
     for change in [
         json!({ "fill": { "pool": "pressure", "resource": "disk", "amount": "100Mi" } }),
         json!({ "fill": { "pool": "pressure", "resource": "inodes", "amount": "1000" } }),
@@ -286,6 +338,8 @@ async fn change_and_recover(state: &State) -> Vec<String> {
     drop((journal, cluster));
     let recovery = recover::recover(state, &Which::Lost, &told).await.unwrap();
     let mut wrong: Vec<_> = recovery.failed.iter().map(ToString::to_string).collect();
+    wrong.extend(beside(&namespace).lines().map(str::to_owned));
+    wrong.extend(registries(general).lines().map(str::to_owned));
     if namespaces.get_opt(&namespace).await.unwrap().is_some() {
         wrong.push("the namespace is there".to_owned());
     }
