@@ -252,7 +252,7 @@ fn start(
     let config = environment::of(world, pod, object, index, &image)
         .map_err(|message| failed(world, pod, index, "CreateContainerConfigError", message))?;
     pod.containers[index].image = Some((image.name.clone(), image.id.clone()));
-    let mut created = config.container;
+    let created = config.container;
     let begun = pod.containers[index].ended.is_some();
     let argv = &config.argv;
     if argv.is_empty() {
@@ -275,7 +275,7 @@ fn start(
         .filter_map(|port| u16::try_from(int(port, "/containerPort")?).ok())
         .collect();
     let found = config.broken_mount.map_or_else(
-        || program::load(&image.facts, &mut created, argv, &declared),
+        || program::load(&image.facts, &created, argv, &declared),
         Err,
     );
     pod.containers[index].logs.begin();

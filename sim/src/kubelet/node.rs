@@ -664,7 +664,7 @@ fn evict(world: &mut World, name: &str) -> bool {
 /// An amount as the kubelet's messages have it.
 fn kibibytes(amount: u64, signal: &Signal) -> String {
     match signal.resource {
-        "memory" | "ephemeral-storage" if amount % 1024 == 0 && amount > 0 => {
+        "memory" | "ephemeral-storage" if amount.is_multiple_of(1024) && amount > 0 => {
             format!("{}Ki", amount / 1024)
         }
         _ => amount.to_string(),
@@ -691,9 +691,12 @@ fn end(world: &mut World, uid: &str, message: &str, condition: Option<Value>, an
     world.kubelet_in(Duration::ZERO, Task::Sync(uid.to_owned()));
 }
 
+/// Whether it stays within what it asks for, its priority, and how much it is beyond that.
+type Rank = (bool, i64, Reverse<i128>);
+
 /// The pods that may be evicted, the first to go first.
 fn ranked(world: &World, pods: Vec<PodUse>, signal: &Signal) -> Vec<PodUse> {
-    let mut found: Vec<((bool, i64, Reverse<i128>), PodUse)> = Vec::new();
+    let mut found: Vec<(Rank, PodUse)> = Vec::new();
     for used in pods {
         let Some(pod) = world.kubelets.pods.get(&used.uid) else {
             continue;

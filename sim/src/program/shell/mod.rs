@@ -534,8 +534,7 @@ impl Shell {
         if let Flow::Done(status) = self.apart(node, &io).await {
             self.status = status;
         }
-        let data = lock(&buffer).clone();
-        data
+        lock(&buffer).clone()
     }
 
     async fn begin(&mut self, node: Arc<Node>, io: &Io) -> u32 {

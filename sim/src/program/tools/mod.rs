@@ -389,18 +389,12 @@ impl Tool<'_> {
         let Answer::Spawned(number) = self.shell.sys.ask(Call::Spawn(program)).await else {
             return 1;
         };
-        loop {
-            match self.shell.sys.ask(Call::Join(number, time)).await {
-                Answer::Ended(status) => return status,
-                Answer::Late => {
-                    self.shell.sys.ask(Call::Kill(number)).await;
-                    return 143;
-                }
-                // A signal: whoever takes it does so when this command has ended.
-                _ => {
-                    self.shell.sys.ask(Call::Kill(number)).await;
-                    return 143;
-                }
+        match self.shell.sys.ask(Call::Join(number, time)).await {
+            Answer::Ended(status) => status,
+            // Its time is over, or a signal came.
+            _ => {
+                self.shell.sys.ask(Call::Kill(number)).await;
+                143
             }
         }
     }

@@ -334,9 +334,7 @@ impl Tool<'_> {
                         return self.fail("bad regex");
                     };
                     let with = with.replace('$', "$$").replace('&', "${0}");
-                    let with = Regex::new(r"\\(\d)").map_or(with.clone(), |digits| {
-                        digits.replace_all(&with, "$${${1}}").into_owned()
-                    });
+                    let with = groups(&with);
                     commands.push((line, only, Edit::Replace(regex, with, flags.contains('g'))));
                 }
                 Some('d') => commands.push((line, only, Edit::Delete)),
@@ -551,6 +549,25 @@ impl Tool<'_> {
         self.out(&format!("{text}\n"));
         status
     }
+}
+
+/// Writes `\\1` as `${1}`.
+fn groups(with: &str) -> String {
+    let mut out = String::new();
+    let mut letters = with.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letters
+            .peek()
+            .filter(|next| letter == '\\' && next.is_ascii_digit())
+        {
+            Some(digit) => {
+                out.push_str(&format!("${{{digit}}}"));
+                letters.next();
+            }
+            None => out.push(letter),
+        }
+    }
+    out
 }
 
 enum Edit {
