@@ -9,11 +9,13 @@
 //! the types it is built with are of.
 //!
 //! Where it has nodes, a scheduler gives them pods, claims are bound to volumes, and kubelets run
-//! what the pods ask for.
+//! what the pods ask for: containers do what their commands say, over a network with names,
+//! Services and policies, on nodes that can run short of things. Registries and databases may stand
+//! beside the cluster.
 //!
 //! What is not there yet: nobody is authenticated and everything is allowed;
 //! webhooks are not called: one that selects a request and fails closed refuses it. There are no
-//! logs, no metrics, no custom resources and no protobuf: the kubectl commands that send it, such
+//! logs, no metrics but the kubelets', no custom resources and no protobuf: the kubectl commands that send it, such
 //! as `kubectl create namespace NAME` and `kubectl auth can-i`, are refused (415).
 //!
 //! The cluster is one [`axum::Router`]. A `kube::Client` uses it as its service, without a socket;
@@ -191,7 +193,8 @@ impl Cluster {
         kubelet::start_beside(&mut self.world(), name, beside)
     }
 
-    /// Stops a container beside the cluster. Nobody knows its name until it is started again.
+    /// Stops a container beside the cluster: its name and its address stay, and nobody listens
+    /// there.
     pub fn stop_beside(&self, name: &str) {
         kubelet::stop_beside(&mut self.world(), name);
     }

@@ -48,10 +48,10 @@ pub(crate) fn start(world: &mut World, name: &str, beside: &Beside) -> Result<St
             beside.image
         ));
     }
-    let known = world.network.beside_given.len();
+    let known = world.network.beside.len();
     let address = world
         .network
-        .beside_given
+        .beside
         .entry(name.to_owned())
         .or_insert_with(|| format!("172.18.255.{}", known + 2))
         .clone();
@@ -131,9 +131,8 @@ pub(crate) fn start(world: &mut World, name: &str, beside: &Beside) -> Result<St
     Ok(address)
 }
 
-/// Stops a container beside the cluster. Its name is known no more until it is started again.
+/// Stops a container beside the cluster: its name and its address stay, and nobody listens there.
 pub(crate) fn stop(world: &mut World, name: &str) {
-    world.network.beside.remove(name);
     world.kubelets.stirs += 1;
     if let Some(pod) = world.kubelets.pods.remove(&uid(name))
         && let Some(address) = pod.address

@@ -31,8 +31,6 @@ pub(crate) struct Network {
     turns: usize,
     /// What runs beside the cluster, by name: the address.
     pub(crate) beside: std::collections::BTreeMap<String, String>,
-    /// The addresses of all that ever ran there.
-    pub(crate) beside_given: std::collections::BTreeMap<String, String>,
 }
 
 impl Network {
@@ -186,7 +184,13 @@ fn at_address(world: &World, address: &str, port: u16) -> Arrival {
         .iter()
         .find(|(_, node)| node.address == address);
     let Some((name, _)) = node else {
-        return Arrival::Dropped;
+        // Of what runs beside the cluster the place stays when it is stopped.
+        let is_place = world.network.beside.values().any(|place| place == address);
+        return if is_place {
+            Arrival::Refused
+        } else {
+            Arrival::Dropped
+        };
     };
     let there = world
         .kubelets
