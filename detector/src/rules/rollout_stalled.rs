@@ -48,7 +48,14 @@ fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
     };
     let asked = deployment.spec.replicas.unwrap_or(1);
     let updated = status.updated_replicas.unwrap_or(0);
-    let is_done = updated >= asked && status.available_replicas.unwrap_or(0) >= asked;
+    // While pods of the former template are left, those that are available may be theirs.
+    let is_done = [
+        updated,
+        status.replicas.unwrap_or(0),
+        status.available_replicas.unwrap_or(0),
+    ]
+    .iter()
+    .all(|count| *count == asked);
     let is_seen = status.observed_generation >= deployment.metadata.generation;
     let is_paused = deployment.spec.paused == Some(true);
     let since = condition.last_transition_time.as_ref().map(|time| time.0);

@@ -180,6 +180,9 @@ fn a_rollout_that_does_not_go_on() {
         "certain rollout-stalled Deployment shop/web <- Deployment shop/web \
          {\"reason\":\"ProgressDeadlineExceeded\"}",
     ]);
+    // The pods that are available are those of the former template.
+    let surged = format!("replicas: 3, updatedReplicas: 2, availableReplicas: 2, {late}");
+    assert_eq!(State::of(&deployment(2, &surged)).verdicts().len(), 1);
     let done = format!("replicas: 2, updatedReplicas: 2, availableReplicas: 2, {late}");
     State::of(&deployment(2, &done)).says(&[]);
     let newer = deployment(2, &stalled).replace("generation: 2}", "generation: 3}");
