@@ -41,7 +41,10 @@ use crate::view::{View, controller};
 pub(super) const RULE: Rule = Rule {
     class: Class::TaintEvicted,
     needs: &[Need::List(Kind::Event)],
-    judges: &[Judge::Event(&["TaintManagerEviction"], judge)],
+    judges: &[
+        Judge::Event(&["TaintManagerEviction"], judge),
+        Judge::Pod(judge_pod),
+    ],
 };
 
 /// How long the end of a bare pod, and an event of a pod that nobody saw, count.
@@ -60,12 +63,22 @@ fn judge(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
     let there = view.get::<Pod>(namespace, name).found().filter(is_same);
     let gone = view.gone_in(namespace).map(|gone| &gone.pod).find(|pod| pod.name == name && is_removed(pod));
     let finding = match (there.filter(|pod| is_removed(pod)), gone, there) {
-        (Some(pod), ..) | (None, Some(pod), _) => known(pod, event, at, view),
+        (Some(pod), ..) | (None, Some(pod), _) => known(pod, at, Some(event), view),
         // It stayed: the deletion was cancelled, or it is another pod of the same name.
         (None, None, Some(pod)) if pod.created.is_none_or(|created| created <= at) => None,
         _ => guessed(event, at, view),
     };
     findings.extend(finding);
+}
+
+/// A pod that is on its way out, of which no event tells yet.
+fn judge_pod(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(at) = pod.deleting.filter(|_| is_removed(pod)) else {
+        return;
+    };
+    if view.latest_event(pod, &["TaintManagerEviction"]).is_none() {
+        findings.extend(known(pod, at, None, view));
+    }
 }
 
 fn is_removed(pod: &Pod) -> bool {
@@ -95,7 +108,7 @@ fn taints<'a>(node: &'a Node, pod: Option<&Pod>) -> impl Iterator<Item = &'a Tai
 }
 
 /// Of a pod whose last state is known.
-fn known(pod: &Pod, event: &Event, at: Timestamp, view: &View<'_>) -> Option<Finding> {
+fn known(pod: &Pod, at: Timestamp, event: Option<&Event>, view: &View<'_>) -> Option<Finding> {
     let node = view.get::<Node>("", pod.node.as_deref()?).found()?;
     let taint = taints(node, Some(pod)).next()?;
     let over = match pod.controller {
@@ -106,7 +119,7 @@ fn known(pod: &Pod, event: &Event, at: Timestamp, view: &View<'_>) -> Option<Fin
         return None;
     }
     let target = pod.condition("DisruptionTarget").map(|target| pod.condition_evidence(target));
-    let evidence = target.into_iter().chain([event.evidence()]).collect();
+    let evidence = target.into_iter().chain(event.map(Event::evidence)).collect();
     Some(finding(view.workload(pod).reference, node, taint, at, evidence))
 }
 

@@ -113,6 +113,9 @@ fn a_taint_that_somebody_set() {
     let state = State::of(&tainted("maintenance")).and(MARKED).and(SET);
     // It goes, it went before our eyes, and nobody saw it.
     state.clone().and(&removed()).says(&[&certain]);
+    // The event has not come yet.
+    let unsaid = State::of(&tainted("maintenance")).and(SET);
+    unsaid.and(&removed()).says(&[&certain]);
     let object: Value = serde_saphyr::from_str(&removed()).expect("fixtures are YAML");
     let object = Object::decode(object).expect("fixtures are objects");
     let gone = state
