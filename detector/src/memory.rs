@@ -625,10 +625,16 @@ impl Memory {
     }
 
     /// How long the longest of a container's last runs took, of those that were seen to have ended.
-    pub(crate) fn longest_run(&self, pod: &Pod, container: &str) -> Option<SignedDuration> {
+    pub(crate) fn longest_run(
+        &self,
+        pod: &Pod,
+        container: &str,
+        but: Option<&str>,
+    ) -> Option<SignedDuration> {
         let id = (pod.namespace.clone(), pod.name.clone());
-        let runs = self.runs.get(&id)?.get(container)?;
-        runs.iter().map(|(_, length)| *length).max()
+        let runs = self.runs.get(&id)?.get(container)?.iter();
+        let counted = runs.filter(|(id, _)| Some(id.as_str()) != but);
+        counted.map(|(_, length)| *length).max()
     }
 
     pub(crate) fn stats(&self, node: &str) -> Option<&(Timestamp, NodeStats)> {

@@ -298,8 +298,18 @@ impl<'a> View<'a> {
     /// How long the longest of a container's last three runs took, of those that were seen to have
     /// ended.
     pub fn longest_run(&self, pod: &Pod, container: &str) -> Option<SignedDuration> {
+        self.longest_run_but(pod, container, None)
+    }
+
+    /// How long the longest of those took that are not the run of this id.
+    pub fn longest_run_but(
+        &self,
+        pod: &Pod,
+        container: &str,
+        id: Option<&str>,
+    ) -> Option<SignedDuration> {
         self.note(Key::object(Kind::Pod, &pod.namespace, &pod.name));
-        self.memory.longest_run(pod, container)
+        self.memory.longest_run(pod, container, id)
     }
 
     /// What a node's kubelet measured last, and when.

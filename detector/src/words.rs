@@ -266,26 +266,37 @@ impl<'a> View<'a> {
                     pod: pod.reference(),
                 })
             })
-            .or_else(|| self.words_before(pod, container, id?, finished?))
+            .or_else(|| {
+                let known = end_known(pod, ended)?;
+                let before = self.longest_run_but(pod, container.name(), id);
+                let was_well = before.is_some_and(|before| duration(ended) >= proof(before));
+                if was_well {
+                    return None;
+                }
+                self.words_before(pod, container, id?, known)
+            })
     }
 
     /// What an earlier run of a container printed than the one of this id, while it is a moment
-    /// since that one finished: a container that fails again has not changed its mind.
+    /// since the end of that one is known: a container that fails again has not changed its mind,
+    /// unless it was well in between.
     fn words_before(
         &self,
         pod: &Pod,
         container: &Container<'_>,
         id: &str,
-        finished: Timestamp,
+        known: Timestamp,
     ) -> Option<Words<'a>> {
-        if self.ripe(finished, ON_ITS_WAY) {
+        if self.ripe(known, ON_ITS_WAY) {
             return None;
         }
         let runs = [Run::Current, Run::Previous].into_iter();
         let logs = runs.filter_map(|run| self.log(pod, container.name(), run));
         let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_owned();
         let is_other = |of: &str| bare(of) != bare(id);
-        let of_others = logs.filter(|log| log.container_id.as_deref().is_some_and(is_other));
+        let of_others = logs.filter(|log| {
+            log.container_id.as_deref().is_some_and(is_other) && !is_gone(&log.lines)
+        });
         let log = of_others.max_by_key(|log| log.lines.last().and_then(|line| line.at))?;
         Some(Words {
             lines: Cow::Borrowed(log.lines.as_slice()),
@@ -328,9 +339,7 @@ impl<'a> View<'a> {
                 _ if untimed.contains(&run) => log.lines.as_slice(),
                 _ => continue,
             };
-            // What the kubelet says in place of a log that is gone.
-            let gone = |line: &LogLine| line.text.starts_with("unable to retrieve container logs");
-            if lines.first().is_some_and(gone) {
+            if is_gone(lines) {
                 continue;
             }
             if found.is_none_or(<[LogLine]>::is_empty) {
@@ -342,6 +351,23 @@ impl<'a> View<'a> {
             pod: pod.reference(),
         })
     }
+}
+
+/// When the end of a run became known to its kubelet, which is late with it where it has much to
+/// do: its pod's condition tells when the kubelet wrote that down.
+pub(crate) fn end_known(pod: &Pod, ended: &ContainerStateTerminated) -> Option<Timestamp> {
+    const LATEST: SignedDuration = SignedDuration::from_secs(20);
+    let finished = ended.finished_at.as_ref()?.0;
+    let latest = finished.checked_add(LATEST).unwrap_or(finished);
+    let ready = pod.condition("ContainersReady");
+    let written = ready.and_then(|ready| ready.last_transition_time.as_ref());
+    Some(written.map_or(finished, |written| written.0.clamp(finished, latest)))
+}
+
+/// Whether they are what the kubelet says in place of a log that is gone.
+fn is_gone(lines: &[LogLine]) -> bool {
+    let first = lines.first();
+    first.is_some_and(|line| line.text.starts_with("unable to retrieve container logs"))
 }
 
 /// The lines between these times, which the kubelet cuts to whole seconds.

@@ -14,11 +14,11 @@
 //!
 //! # Not before
 //!
-//! The last run's log was read, or cannot be had: 10 s after its end at the latest. Over when the
-//! present run has outlasted twice the longest of the last three plus 10 s, or 10 minutes; when it
-//! prints what the one that failed did not; when a policy, Service, ConfigMap or Secret around it
-//! changed since, until it fails again; for a
-//! Job when a later try or a later run of its CronJob succeeds, at the latest after a day.
+//! The last run's log was read, or cannot be had: at the latest 10 s after its kubelet knew of its
+//! end. Over when the present run has outlasted twice the longest of the last three plus 10 s, or
+//! 10 minutes; when it prints what the one that failed did not; when a policy, Service, ConfigMap
+//! or Secret around it changed since, until it fails again; for a Job when a later try or a later
+//! run of its CronJob succeeds, at the latest after a day.
 //!
 //! # Looks like
 //!

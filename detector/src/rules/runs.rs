@@ -12,7 +12,7 @@ use crate::object::Kind;
 use crate::rules::{access_denied, dependency_unreachable, policy};
 use crate::verdict::Evidence;
 use crate::view::View;
-use crate::words::{LONGEST, Words};
+use crate::words::{self, LONGEST, Words};
 
 /// How long to wait for the log of a run that has ended.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -202,7 +202,8 @@ pub(super) fn printed<'a>(ended: &Ended<'_>, pod: &Pod, view: &View<'a>) -> Prin
     let why = runs
         .into_iter()
         .find_map(|run| view.log_unavailable(pod, name, run));
-    if why.is_some() || ended.at().is_none_or(|end| view.ripe(end, LOG_PATIENCE)) {
+    let known = words::end_known(pod, ended.run);
+    if why.is_some() || known.is_none_or(|known| view.ripe(known, LOG_PATIENCE)) {
         return Printed::Unavailable(why);
     }
     Printed::Awaited

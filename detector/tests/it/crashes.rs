@@ -314,6 +314,16 @@ fn the_longest_of_the_last_runs_is_to_be_outlasted() {
 }
 
 #[test]
+fn an_end_that_is_told_of_late_leaves_its_log_its_time() {
+    // The run ended at 11:59:40, and its kubelet knew of it 15 s later.
+    let late = "conditions: [{type: ContainersReady, status: 'False', lastTransitionTime: '2026-11-24T11:59:55Z'}]";
+    let ended = crashing(EXIT_1).replace("phase: Running", &format!("phase: Running\n  {late}"));
+    State::of(&ended).at("2026-11-24T12:00:04Z").says(&[]);
+    let said = unexplained(1, "[]");
+    State::of(&ended).at("2026-11-24T12:00:05Z").says(&[&said]);
+}
+
+#[test]
 fn one_failure_is_none() {
     let once = crashing(EXIT_1)
         .replace(WAITS, "running: {startedAt: '2026-11-24T11:59:50Z'}")
