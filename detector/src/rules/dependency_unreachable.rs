@@ -33,6 +33,7 @@
 //! Bring up what it connects to, or correct the address.
 
 use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
@@ -312,11 +313,32 @@ pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
     })
 }
 
-/// Whether no pod of a Service is ready, and one is starting.
+/// Whether no pod of a Service is ready, and one is starting, or is asked for since a moment ago.
 fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
     let pods = services::pods(view, service).unwrap_or_default();
     !pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
-        && pods.iter().any(|pod| is_starting(pod, view))
+        && (pods.iter().any(|pod| is_starting(pod, view))
+            || pods.is_empty() && is_asked_for(service, view))
+}
+
+/// Whether a workload behind a Service was changed just now, and asks for pods.
+fn is_asked_for(service: &Service, view: &View<'_>) -> bool {
+    dependency::workloads(service, view).iter().any(|workload| {
+        let namespace = workload.namespace.as_deref().unwrap_or_default();
+        let (kind, replicas) = match workload.kind.as_str() {
+            "Deployment" => {
+                let deployment = view.get::<Deployment>(namespace, &workload.name).found();
+                (Kind::Deployment, deployment.map(|one| one.spec.replicas))
+            }
+            _ => {
+                let set = view.get::<StatefulSet>(namespace, &workload.name).found();
+                (Kind::StatefulSet, set.map(|one| one.spec.replicas))
+            }
+        };
+        let changed = view.changed(kind, namespace, &workload.name);
+        replicas.is_some_and(|replicas| replicas != Some(0))
+            && changed.is_some_and(|changed| view.within(changed, STARTING))
+    })
 }
 
 /// Whether a pod is new, and nothing has gone wrong with it yet.

@@ -38,8 +38,8 @@ pub(super) fn judge(direction: Direction, pod: &Pod, view: &View<'_>, findings: 
 }
 
 /// Whether the connection that the last run of a container failed of is open again: it leads to
-/// pods that are ready, policies admit it, and that came about after the run ended, or the run
-/// that followed has got past it.
+/// pods that are ready, policies admit it, and that came about after the run ended, or its Service
+/// is another since, or the run that followed has got past it.
 ///
 /// Until the container fails anew there is nothing left to explain.
 pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
@@ -72,6 +72,10 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
             return false;
         }
         is_any_open = true;
+        if let Host::Service(service) = host {
+            let name = service.metadata.name.as_deref().unwrap_or_default();
+            opened.extend(view.changed(Kind::Service, &namespace, name));
+        }
         opened.extend(changes(&namespace, view));
         let since = ready.iter().filter_map(|pod| pod.condition("Ready"));
         opened.extend(since.filter_map(|is| is.last_transition_time.as_ref().map(|time| time.0)));

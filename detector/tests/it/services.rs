@@ -145,6 +145,40 @@ fn a_dependency_that_is_ready_is_not_blamed() {
 }
 
 #[test]
+fn what_is_just_starting_is_not_blamed() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let down = db("db", PORT, "False", "{containerPort: 5432}");
+    let starting = down.replace(
+        "uid: db,",
+        "uid: db, creationTimestamp: '2026-11-24T11:59:15Z',",
+    );
+    check(
+        failing("", words).and(&starting).at("2026-11-24T11:59:44Z"),
+        &[],
+    );
+    check(
+        failing("", words).and(&starting).at("2026-11-24T11:59:45Z"),
+        &[UNREACHABLE],
+    );
+}
+
+#[test]
+fn a_service_that_was_mended_leaves_nothing_to_explain() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let wrong = db(
+        "db",
+        "{port: 5432, targetPort: 5433}",
+        "True",
+        "{containerPort: 5432}",
+    );
+    let right = db("db", PORT, "True", "{containerPort: 5432}");
+    let mismatch =
+        "likely service-port-mismatch Service shop/db <- Service shop/db spec.ports[0].targetPort";
+    check(failing("", words).and(&wrong), &[mismatch]);
+    check(failing("", words).and(&wrong).and(&right), &[]);
+}
+
+#[test]
 fn an_address_that_leads_nowhere() {
     let env = "env: [{name: DB_URL, value: 'postgres://dbb:5432/shop'}]";
     let wrong = "certain dependency-unreachable Deployment shop/web <- Deployment shop/web spec.template.spec.containers[0].env[0].value";
