@@ -276,6 +276,8 @@ pub(crate) async fn connect(path: &Path, context: &str) -> Result<Option<Client>
         .await
         .map_err(|error| wrong(format!("context {context}: {error}")))?;
     config.connect_timeout = Some(ANSWER);
+    // An eviction that a budget forbids is answered with 429, for as long as one asks.
+    config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
     Ok(Some(client))
 }
