@@ -43,14 +43,14 @@ pub(super) struct Wanted {
     container: String,
     run: Run,
     container_id: String,
-    /// When the run ended; none while it is under way.
-    finished: Option<Timestamp>,
+    /// When the run started and ended; none while it is under way.
+    ended: Option<(Timestamp, Timestamp)>,
 }
 
 impl Wanted {
     /// Whether it is of a run that ended: it is fetched once, and soon.
     pub(super) fn is_of_ended_run(&self) -> bool {
-        self.finished.is_some()
+        self.ended.is_some()
     }
 }
 
@@ -103,7 +103,7 @@ impl Plan {
                 .containers
                 .entry(container.name().to_owned())
                 .or_default();
-            if let Some((container_id, run, finished)) = ended {
+            if let Some((container_id, run, ended)) = ended {
                 if !logs.asked.contains(&container_id) {
                     if logs.asked.len() == MAX_REMEMBERED {
                         logs.asked.pop_front();
@@ -116,7 +116,7 @@ impl Plan {
                         container: container.name().to_owned(),
                         run,
                         container_id,
-                        finished: Some(finished),
+                        ended: Some(ended),
                     });
                 } else if let Some(last) = &mut logs.last
                     && last.container_id.as_ref() == Some(&container_id)
@@ -174,7 +174,7 @@ impl Plan {
                     container: container.clone(),
                     run: Run::Current,
                     container_id: container_id.clone(),
-                    finished: None,
+                    ended: None,
                 });
             }
         }
@@ -234,13 +234,13 @@ impl Plan {
     }
 }
 
-/// The run of a container that ended last, by which of its logs it can be had, and when it ended;
-/// none where its log is of no interest.
+/// The run of a container that ended last, by which of its logs it can be had, and when it started
+/// and ended; none where its log is of no interest.
 fn ended_run(
     pod: &Pod,
     container: &Container<'_>,
     now: Timestamp,
-) -> Option<(String, Run, Timestamp)> {
+) -> Option<(String, Run, (Timestamp, Timestamp))> {
     let ended = container.ended().next()?;
     let id = ended.container_id.clone().filter(|id| !id.is_empty())?;
     let restart = pod.spec.restart_policy.as_deref().unwrap_or("Always");
@@ -262,7 +262,8 @@ fn ended_run(
     } else {
         Run::Current
     };
-    Some((id, run, finished))
+    let started = ended.started_at.as_ref().map_or(finished, |time| time.0);
+    Some((id, run, (started, finished)))
 }
 
 /// Since when a container runs and is not ready; an init container is not ready until it has
@@ -284,21 +285,38 @@ fn unready_since(pod: &Pod, container: &Container<'_>) -> Option<Timestamp> {
 pub(super) async fn fetch(client: &Client, wanted: &mut Wanted) -> Result<Vec<LogLine>, String> {
     let all = async {
         let lines = read(client, wanted).await?;
-        let (Run::Current, Some(finished)) = (wanted.run, wanted.finished) else {
+        let (Run::Current, Some(ended)) = (wanted.run, wanted.ended) else {
             return Ok(lines);
         };
-        let begins = lines.first().and_then(|line| line.at);
-        if begins.is_some_and(|begins| begins > finished.checked_add(GRAIN).unwrap_or(finished)) {
-            // The container was started again in the meantime.
-            wanted.run = Run::Previous;
-            return read(client, wanted).await;
+        if is_of(&lines, ended) == Some(true) {
+            return Ok(lines);
         }
-        Ok(lines)
+        // The container may have been started again in the meantime: then this is the new run's
+        // log, which is empty at first.
+        let before = Wanted {
+            run: Run::Previous,
+            ..wanted.clone()
+        };
+        match read(client, &before).await {
+            Ok(previous) if is_of(&previous, ended) == Some(true) || !lines.is_empty() => {
+                wanted.run = Run::Previous;
+                Ok(previous)
+            }
+            Err(because) if !lines.is_empty() => Err(because),
+            _ => Ok(lines),
+        }
     };
     match tokio::time::timeout(DEADLINE, all).await {
         Ok(lines) => lines,
         Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
     }
+}
+
+/// Whether a log is that of the run between these times, which are told in whole seconds; none
+/// where it does not tell.
+fn is_of(lines: &[LogLine], (started, finished): (Timestamp, Timestamp)) -> Option<bool> {
+    let first = lines.first().and_then(|line| line.at)?;
+    Some(first >= started && first <= finished.checked_add(GRAIN).unwrap_or(finished))
 }
 
 async fn read(client: &Client, wanted: &Wanted) -> Result<Vec<LogLine>, String> {
