@@ -249,7 +249,7 @@ struct Errand {
 #[derive(Debug)]
 enum Task {
     Log(Wanted),
-    Numbers(String),
+    Numbers(numbers::Wanted),
 }
 
 /// What came of an errand.
@@ -423,7 +423,11 @@ impl Driver {
                 }));
                 self.suspects.see_pod(pod, now);
             }
-            Observation::Deleted(Object::Pod(pod)) => self.logs.forget(pod),
+            Observation::Deleted(Object::Pod(pod)) => {
+                self.logs.forget(pod);
+                self.suspects.forget(pod);
+            }
+            Observation::Applied(Object::Event(event)) => self.suspects.see_event(event, now),
             Observation::Applied(Object::Node(node)) => self.suspects.see_node(node, now),
             _ => {}
         }
@@ -530,9 +534,9 @@ impl Driver {
             self.queue.extend(due.map(|what| Errand { called, what }));
         }
         if self.suspects.next_due().is_some_and(|due| due <= now) {
-            let nodes = self.suspects.due(now);
+            let wanted = self.suspects.due(now);
             if self.options.node_stats {
-                let due = nodes.into_iter().map(Task::Numbers);
+                let due = wanted.into_iter().map(Task::Numbers);
                 self.queue.extend(due.map(|what| Errand { called, what }));
             }
         }
@@ -552,9 +556,9 @@ impl Driver {
                         let lines = logs::fetch(&client, &mut wanted).await;
                         Outcome::Log(wanted, lines)
                     }
-                    Task::Numbers(node) => {
-                        let numbers = numbers::fetch(&client, &node).await;
-                        Outcome::Numbers(node, numbers)
+                    Task::Numbers(wanted) => {
+                        let numbers = numbers::fetch(&client, &wanted).await;
+                        Outcome::Numbers(wanted.node, numbers)
                     }
                 };
                 let signal = Signal {
