@@ -38,6 +38,8 @@ pub struct NodeFacts {
     /// hard eviction threshold, in bytes, inodes or processes. The keys are `memory`, `nodefs`,
     /// `imagefs`, `inodes` and `pid`; one without a threshold is not there.
     pub headroom: BTreeMap<String, String>,
+    /// What is available now, by the same keys, whether there is a threshold or not.
+    pub available: BTreeMap<String, String>,
 }
 
 /// What is known of a container beside the cluster.
@@ -102,31 +104,38 @@ impl NodeFacts {
         let thresholds = &configz["kubeletconfig"]["evictionHard"];
         let number = |pointer: &str| Some(i128::from(summary.pointer(pointer)?.as_u64()?));
         let memory = capacity.get("memory").and_then(|memory| whole(memory));
-        let headroom = SIGNALS
-            .iter()
-            .filter_map(|(key, signal, available, total)| {
-                let total = match *key {
-                    "memory" => memory,
-                    _ => number(total),
-                };
-                let available = match *key {
-                    "pid" => total? - number("/node/rlimit/curproc")?,
-                    _ => number(available)?,
-                };
-                let threshold = thresholds.get(signal)?.as_str()?;
-                let threshold = match threshold.strip_suffix('%') {
-                    // Of a hundredth of a percent, no kubelet's threshold has more.
-                    Some(percent) => total? * whole(&format!("{percent}e4"))? / 1_000_000,
-                    None => whole(threshold)?,
-                };
-                let left = (available - threshold).max(0);
-                Some(((*key).to_owned(), left.to_string()))
+        let mut available = BTreeMap::new();
+        let mut headroom = BTreeMap::new();
+        for (key, signal, pointer, total) in SIGNALS {
+            let total = match *key {
+                "memory" => memory,
+                _ => number(total),
+            };
+            let left = match *key {
+                "pid" => total
+                    .zip(number("/node/rlimit/curproc"))
+                    .map(|(most, now)| most - now),
+                _ => number(pointer),
+            };
+            let Some(left) = left else { continue };
+            available.insert((*key).to_owned(), left.to_string());
+            let threshold = thresholds.get(signal).and_then(Value::as_str);
+            let threshold = threshold.and_then(|threshold| match threshold.strip_suffix('%') {
+                // Of a hundredth of a percent, no kubelet's threshold has more.
+                Some(percent) => Some(total? * whole(&format!("{percent}e4"))? / 1_000_000),
+                None => whole(threshold),
             });
+            if let Some(threshold) = threshold {
+                let left = (left - threshold).max(0);
+                headroom.insert((*key).to_owned(), left.to_string());
+            }
+        }
         Self {
             names: vec![name.clone()],
             name,
             allocatable: quantities(status.allocatable),
-            headroom: headroom.collect(),
+            headroom,
+            available,
             capacity,
         }
     }
@@ -167,6 +176,13 @@ impl Context {
                 ("imagefs", "10737418240"),
                 ("inodes", "60000"),
                 ("pid", "20000"),
+            ]),
+            available: map(&[
+                ("memory", "7516192768"),
+                ("nodefs", "4294967296"),
+                ("imagefs", "10737418240"),
+                ("inodes", "1000000"),
+                ("pid", "30000"),
             ]),
         };
         let service = |name: &str| ServiceFacts {
@@ -211,6 +227,8 @@ mod tests {
         let expected = [("memory", "51200"), ("nodefs", "3976"), ("pid", "60")];
         let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(facts.headroom, BTreeMap::from(expected));
+        let available = ["memory", "nodefs", "pid"].map(|key| facts.available[key].as_str());
+        assert_eq!(available, ["972800", "5000", "70"]);
         assert_eq!(facts.allocatable["memory"], "1Gi");
     }
 }
