@@ -198,7 +198,7 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
         let stats = view.stats(name).map(|(_, stats)| stats);
         for evicted in counted {
             let resource = match evicted.resource {
-                Resource::NodeFs => file_system(evicted.shortage.threshold, stats),
+                Resource::NodeFs => file_system(Some(&evicted.shortage), stats),
                 other => other,
             };
             resources.entry(resource).or_default().push(evicted);
@@ -310,8 +310,8 @@ fn threshold_events(
 }
 
 /// Which file system is short of space: by the threshold, which is a whole share of one of them in
-/// per cent; else by what is left.
-fn file_system(threshold: Option<&str>, stats: Option<&NodeStats>) -> Resource {
+/// per cent; by what was available, which one of them has still; else by what is left.
+fn file_system(shortage: Option<&Shortage<'_>>, stats: Option<&NodeStats>) -> Resource {
     let Some(stats) = stats else {
         return Resource::NodeFs;
     };
@@ -322,11 +322,19 @@ fn file_system(threshold: Option<&str>, stats: Option<&NodeStats>) -> Resource {
     if of_node == of_image {
         return Resource::NodeFs;
     }
-    let is_image = match threshold.and_then(amount) {
+    let was = |what: Option<&str>| what.and_then(amount);
+    let threshold = was(shortage.and_then(|shortage| shortage.threshold));
+    let available = was(shortage.and_then(|shortage| shortage.available));
+    let is_image = match threshold {
         Some(threshold) => match (is_share(threshold, of_node), is_share(threshold, of_image)) {
             (false, true) => true,
-            (false, false) => threshold > of_node,
-            (true, _) => false,
+            (true, false) => false,
+            _ => match (available, node.available_bytes, image.available_bytes) {
+                (Some(was), Some(of_node), Some(of_image)) => {
+                    was.abs_diff(of_image) < was.abs_diff(of_node)
+                }
+                _ => threshold > of_node,
+            },
         },
         // What kubelets are told by default: 10 % of the one, 15 % of the other.
         None => left(image) < Some(0.15) && left(node) >= Some(0.10),

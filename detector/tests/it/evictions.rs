@@ -144,16 +144,17 @@ fn who_uses_the_most_is_measured() {
 }
 
 #[test]
-fn the_file_system_of_images_is_told_by_the_threshold() {
-    let stats = |of_node, of_images| {
-        let fs = |bytes| FsUse {
+fn the_file_system_of_images_is_told_by_the_threshold_or_by_what_was_available() {
+    let stats = |(of_node, left_of_node), (of_images, left_of_images)| {
+        let fs = |bytes, left| FsUse {
             capacity_bytes: Some(bytes),
+            available_bytes: left,
             ..Default::default()
         };
         let node = NodeUse {
-            fs: fs(of_node),
+            fs: fs(of_node, left_of_node),
             runtime: RuntimeUse {
-                image_fs: fs(of_images),
+                image_fs: fs(of_images, left_of_images),
             },
             ..Default::default()
         };
@@ -167,9 +168,14 @@ fn the_file_system_of_images_is_told_by_the_threshold() {
     };
     let threshold = 11_753_575_432_f64;
     let (capacity, other) = ((threshold / 0.93) as u64, 63_000_000_001);
-    assert_eq!(resource(capacity, other), "nodefs");
-    assert_eq!(resource(other, capacity), "imagefs");
-    assert_eq!(resource(capacity, capacity), "nodefs");
+    assert_eq!(resource((capacity, None), (other, None)), "nodefs");
+    assert_eq!(resource((other, None), (capacity, None)), "imagefs");
+    assert_eq!(resource((capacity, None), (capacity, None)), "nodefs");
+    // It is a share of neither: what was available tells.
+    let near = (other, Some(11_311_228 * 1024 + 4096));
+    let far = (other + 1, Some(9_000_000_000));
+    assert_eq!(resource(near, far), "nodefs");
+    assert_eq!(resource(far, near), "imagefs");
 }
 
 /// A pod as it is after it was evicted for a limit of its own, at 11:59.
