@@ -136,7 +136,8 @@ pub async fn acquire(
         files.push(slot(state, cluster, slots, waits).await?);
     }
     for Found { record, .. } in others(state, &run) {
-        if let (Some(how_to_end), Some(what)) = (record.kept, record.claim.conflict(claim)) {
+        let held = record.claim.and_then(|held| held.conflict(claim));
+        if let (Some(how_to_end), Some(what)) = (record.kept, held) {
             return Err(ClaimError::Kept {
                 what,
                 run: record.header.run,
@@ -183,7 +184,7 @@ fn others(state: &State, run: &str) -> Vec<Found> {
 
 fn collisions(holders: impl Iterator<Item = Found>, claim: &Claim) -> Vec<String> {
     let collisions = holders.filter_map(|found| {
-        let what = found.record.claim.conflict(claim)?;
+        let what = found.record.claim?.conflict(claim)?;
         Some(format!("{} holds {what}", found.record.header.run))
     });
     collisions.collect()
@@ -499,6 +500,21 @@ mod tests {
                 "{error}"
             );
             let _guard = acquire(&state, "c", &next, &claim(Hold::Shared, &[]), 9, &silent)
+                .await
+                .unwrap();
+        });
+        // A cluster that is kept warm has claimed nothing.
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(Some(dir.path())).unwrap();
+        runtime.block_on(async {
+            let warm = Journal::open(&state, "warm", None).unwrap();
+            let path = dir.path().join("cluster");
+            let entry = warm.record(Undo::RemovePath { path }).unwrap();
+            warm.keep("crashbook down").unwrap();
+            drop((warm, entry));
+            let next = Journal::open(&state, "next", None).unwrap();
+            let whole = claim(Hold::Exclusive, &[]);
+            let _guard = acquire(&state, "c", &next, &whole, 9, &Progress::silent())
                 .await
                 .unwrap();
         });

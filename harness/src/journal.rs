@@ -263,7 +263,7 @@ pub struct Record {
     /// What is not undone, in the order in which it was recorded.
     pub pending: BTreeMap<u64, Undo>,
     /// What the run holds, or held when it ended.
-    pub claim: Claim,
+    pub claim: Option<Claim>,
     /// Set where what is left shall stay: how to end it.
     pub kept: Option<String>,
 }
@@ -410,7 +410,7 @@ impl Journal {
     pub(crate) fn claim(&self, claim: &Claim) -> Result<(), JournalError> {
         let mut written = self.written();
         self.append(&mut written, &Line::Claim(claim.clone()))?;
-        written.record.claim = claim.clone();
+        written.record.claim = Some(claim.clone());
         Ok(())
     }
 
@@ -515,7 +515,7 @@ impl Record {
         Self {
             header,
             pending: BTreeMap::new(),
-            claim: Claim::default(),
+            claim: None,
             kept: None,
         }
     }
@@ -598,7 +598,7 @@ fn parse(text: &str) -> Result<Option<(Record, u64)>, (usize, serde_json::Error)
             (Some(record), Line::Done(id)) => {
                 record.pending.remove(&id);
             }
-            (Some(record), Line::Claim(claim)) => record.claim = claim,
+            (Some(record), Line::Claim(claim)) => record.claim = Some(claim),
             (Some(record), Line::Kept(how)) => record.kept = Some(how),
             (None, _) | (Some(_), Line::Open(_)) => {
                 let problem = "the first line, and no other, must say who opened the journal";

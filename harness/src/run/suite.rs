@@ -213,7 +213,8 @@ impl Guard {
     async fn is_theirs(&mut self, bench: &Bench, verdict: &Verdict) -> bool {
         for found in journal::read_all(&bench.state) {
             if found.lives || found.record.kept.is_some() {
-                let alone = found.record.claim.nodes.into_iter();
+                let held = found.record.claim.into_iter();
+                let alone = held.flat_map(|claim| claim.nodes);
                 let alone = alone.filter(|(_, hold)| *hold == Hold::Exclusive);
                 self.nodes.extend(alone.map(|(node, _)| node));
                 self.namespaces.insert(found.record.header.run);

@@ -408,7 +408,8 @@ pub(super) async fn clean(
         .map_err(BackendError::api("list Nodes"))?;
     let held = |name: &str| {
         kept.iter()
-            .any(|record| record.claim.nodes.contains_key(name))
+            .filter_map(|record| record.claim.as_ref())
+            .any(|claim| claim.nodes.contains_key(name))
     };
     let mut last = String::new();
     let all = async {
