@@ -300,6 +300,9 @@ pub enum NodeFault {
     /// Sets the kubelet's hard eviction threshold for a signal, until the end of the run, and
     /// restarts it.
     Threshold(NodeThreshold),
+    /// Sets how much memory the kubelet reserves for the system, until the end of the run, and
+    /// restarts it. The kernel lets all pods together use what is left.
+    Reserve(NodeReserve),
 }
 
 /// A program of a node.
@@ -360,6 +363,16 @@ pub struct NodeThreshold {
     pub signal: String,
     /// The least that must be available: a quantity, a number or a percentage.
     pub value: String,
+}
+
+/// How much memory a kubelet reserves for the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeReserve {
+    /// The pool of the nodes.
+    pub pool: Pool,
+    /// How much: a quantity.
+    pub memory: String,
 }
 
 /// Something done to a container beside the cluster.

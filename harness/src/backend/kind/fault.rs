@@ -24,6 +24,7 @@ pub(super) fn pool(fault: &NodeFault) -> &Pool {
         NodeFault::Stop(unit) | NodeFault::Start(unit) => &unit.pool,
         NodeFault::Fill(fill) | NodeFault::Empty(fill) => &fill.pool,
         NodeFault::Threshold(threshold) => &threshold.pool,
+        NodeFault::Reserve(reserve) => &reserve.pool,
     }
 }
 
@@ -59,24 +60,40 @@ pub(super) async fn inject(
                 Place::Unit(unit) => stop_unit(engine, node, unit).await?,
             },
             NodeFault::Threshold(threshold) => {
-                let flags = engine.on_node(node, &["cat", FLAGS]).await?;
-                if !is_recorded(journal, node) {
-                    let undo = Undo::RestoreThreshold {
-                        node: node.clone(),
-                        flags: flags.clone(),
-                    };
-                    let _ = journal.record(undo)?;
-                }
-                let flags = with_threshold(&flags, &threshold.signal, &threshold.value);
-                let flags = flags.ok_or_else(|| BackendError::Answer {
-                    what: format!("{FLAGS} of node {node}"),
-                    problem: "it does not set KUBELET_KUBEADM_ARGS=\"...\"".to_owned(),
-                })?;
-                set_flags(engine, node, &flags).await?;
-                recover::node_ready(&kind.client, node, READY).await?;
+                let with = |flags: &str| with_threshold(flags, &threshold.signal, &threshold.value);
+                change_flags(kind, journal, node, with).await?;
+            }
+            NodeFault::Reserve(reserve) => {
+                let value = format!("memory={}", reserve.memory);
+                let with = |flags: &str| with_flag(flags, "system-reserved", &value);
+                change_flags(kind, journal, node, with).await?;
             }
         }
     }
+    Ok(())
+}
+
+/// Restarts the kubelet of a node with other flags, until the end of the run.
+async fn change_flags(
+    kind: &Kind,
+    journal: &Journal,
+    node: &str,
+    with: impl Fn(&str) -> Option<String>,
+) -> Result<(), BackendError> {
+    let flags = kind.engine.on_node(node, &["cat", FLAGS]).await?;
+    if !is_recorded(journal, node) {
+        let undo = Undo::RestoreThreshold {
+            node: node.to_owned(),
+            flags: flags.clone(),
+        };
+        let _ = journal.record(undo)?;
+    }
+    let flags = with(&flags).ok_or_else(|| BackendError::Answer {
+        what: format!("{FLAGS} of node {node}"),
+        problem: "it does not set KUBELET_KUBEADM_ARGS=\"...\"".to_owned(),
+    })?;
+    set_flags(&kind.engine, node, &flags).await?;
+    recover::node_ready(&kind.client, node, READY).await?;
     Ok(())
 }
 
@@ -211,23 +228,26 @@ fn flag<'a>(flags: &'a str, name: &str) -> Option<&'a str> {
 /// where the text holds no flags.
 fn with_threshold(flags: &str, signal: &str, value: &str) -> Option<String> {
     let new = format!("{signal}<{value}");
-    match flag(flags, "eviction-hard") {
-        Some(old) => {
-            let others = old.split(',').filter(|one| {
-                !one.is_empty() && one.split_once('<').is_none_or(|(name, _)| name != signal)
-            });
-            let all: Vec<&str> = others.chain([new.as_str()]).collect();
-            let flag = |thresholds: &str| format!("--eviction-hard={thresholds}");
-            Some(flags.replacen(&flag(old), &flag(&all.join(",")), 1))
-        }
+    let others = flag(flags, "eviction-hard")
+        .into_iter()
+        .flat_map(|all| all.split(','));
+    let others = others.filter(|one| {
+        !one.is_empty() && one.split_once('<').is_none_or(|(name, _)| name != signal)
+    });
+    let all: Vec<&str> = others.chain([new.as_str()]).collect();
+    with_flag(flags, "eviction-hard", &all.join(","))
+}
+
+/// The flags with this one, in place of the one of its name, if any. None where the text holds no
+/// flags.
+fn with_flag(flags: &str, name: &str, value: &str) -> Option<String> {
+    let new = format!("--{name}={value}");
+    match flag(flags, name) {
+        Some(old) => Some(flags.replacen(&format!("--{name}={old}"), &new, 1)),
         None => {
             let start = "KUBELET_KUBEADM_ARGS=\"";
             let at = flags.find(start)? + start.len();
-            Some(format!(
-                "{}--eviction-hard={new} {}",
-                &flags[..at],
-                &flags[at..]
-            ))
+            Some(format!("{}{new} {}", &flags[..at], &flags[at..]))
         }
     }
 }
