@@ -27,6 +27,14 @@ run *NAMES:
 
 # What follows is generated from the folder `scenarios`.
 
+# An autoscaler cannot read its metrics.
+[group('scenarios')]
+autoscaler-without-metrics: (run "autoscaler-without-metrics")
+
+# An autoscaler names a Deployment that does not exist.
+[group('scenarios')]
+autoscaler-without-target: (run "autoscaler-without-target")
+
 # nginx does not know a directive of its configuration.
 [group('scenarios')]
 bad-directive: (run "bad-directive")
@@ -43,9 +51,17 @@ bad-parameter: (run "bad-parameter")
 [group('scenarios')]
 blocked-egress: (run "blocked-egress")
 
+# A NetworkPolicy lets the monitoring in, and forgets the shop.
+[group('scenarios')]
+blocked-ingress: (run "blocked-ingress")
+
 # A pod would fit a node, but others have taken the room.
 [group('scenarios')]
 cluster-full: (run "cluster-full")
+
+# A CPU limit holds a busy program back.
+[group('scenarios')]
+cpu-limit: (run "cpu-limit")
 
 # A database outside the cluster refuses the password.
 [group('scenarios')]
@@ -54,6 +70,14 @@ database-login-refused: (run "database-login-refused")
 # A database outside the cluster is down.
 [group('scenarios')]
 database-unreachable: (run "database-unreachable")
+
+# A default deny allows what is needed, and forgets the name service.
+[group('scenarios')]
+default-deny-without-dns: (run "default-deny-without-dns")
+
+# A disruption budget of one pod holds up a drain.
+[group('scenarios')]
+drain-blocked: (run "drain-blocked")
 
 # A server goes into the background, and its container ends.
 [group('scenarios')]
@@ -99,6 +123,14 @@ job-out-of-time: (run "job-out-of-time")
 [group('scenarios')]
 kubelet-rejected: (run "kubelet-rejected")
 
+# A node's kubelet stops, and its pods are replaced elsewhere.
+[group('scenarios')]
+kubelet-stopped: (run "kubelet-stopped")
+
+# A new version works well for a minute, and then crashes for ever.
+[group('scenarios')]
+late-exception: (run "late-exception")
+
 # A container asks for more than its namespace's LimitRange allows.
 [group('scenarios')]
 limit-range-violated: (run "limit-range-violated")
@@ -110,6 +142,18 @@ liveness-impatient: (run "liveness-impatient")
 # A liveness probe asks a port on which nothing listens.
 [group('scenarios')]
 liveness-wrong-port: (run "liveness-wrong-port")
+
+# Three containers end with 137, each for another reason.
+[group('scenarios')]
+lookalike-exit-137: (run "lookalike-exit-137")
+
+# Two programs time out, one for a policy and one for a dead address.
+[group('scenarios')]
+lookalike-timeouts: (run "lookalike-timeouts")
+
+# A cluster that is loud, and in which nothing is wrong.
+[group('scenarios')]
+loud-but-healthy: (run "loud-but-healthy")
 
 # A pod names a PersistentVolumeClaim that does not exist.
 [group('scenarios')]
@@ -171,13 +215,33 @@ missing-variable: (run "missing-variable")
 [group('scenarios')]
 more-replicas-than-nodes: (run "more-replicas-than-nodes")
 
+# The cluster's name service is scaled to zero.
+[group('scenarios')]
+name-service-down: (run "name-service-down")
+
+# A node runs out of memory before its kubelet can evict anybody.
+[group('scenarios')]
+node-out-of-memory: (run "node-out-of-memory")
+
 # A node runs short of disk space and evicts a pod.
 [group('scenarios')]
 node-pressure-disk: (run "node-pressure-disk")
 
+# The file system of a node's images and containers fills up.
+[group('scenarios')]
+node-pressure-images: (run "node-pressure-images")
+
+# A node runs short of inodes while its disk is nearly empty.
+[group('scenarios')]
+node-pressure-inodes: (run "node-pressure-inodes")
+
 # A node runs short of memory and evicts a pod.
 [group('scenarios')]
 node-pressure-memory: (run "node-pressure-memory")
+
+# A node runs short of process ids and evicts a pod.
+[group('scenarios')]
+node-pressure-pids: (run "node-pressure-pids")
 
 # A nodeSelector asks for a label that no node has.
 [group('scenarios')]
@@ -186,6 +250,14 @@ node-selector-unmatched: (run "node-selector-unmatched")
 # The only node that a pod may use was left cordoned.
 [group('scenarios')]
 nodes-cordoned: (run "nodes-cordoned")
+
+# A program needs more memory than its limit, from the start.
+[group('scenarios')]
+oom-at-once: (run "oom-at-once")
+
+# A program leaks memory until its limit ends it, again and again.
+[group('scenarios')]
+oom-slow-leak: (run "oom-slow-leak")
 
 # A Deployment asks for more CPU than any node has.
 [group('scenarios')]
@@ -219,6 +291,14 @@ registry-unreachable: (run "registry-unreachable")
 [group('scenarios')]
 root-image: (run "root-image")
 
+# A node's container runtime stops.
+[group('scenarios')]
+runtime-stopped: (run "runtime-stopped")
+
+# A Deployment is scaled to zero, and a Service still points there.
+[group('scenarios')]
+scaled-to-zero: (run "scaled-to-zero")
+
 # A program is ended by a segmentation fault, without a word.
 [group('scenarios')]
 segfault: (run "segfault")
@@ -227,17 +307,37 @@ segfault: (run "segfault")
 [group('scenarios')]
 shared-port: (run "shared-port")
 
+# A roll-out waits for a readiness gate that nobody opens.
+[group('scenarios')]
+stalled-rollout: (run "stalled-rollout")
+
 # A startup probe gives a program less time than its start takes.
 [group('scenarios')]
 startup-impatient: (run "startup-impatient")
+
+# A container writes more to its own disk than its limit.
+[group('scenarios')]
+storage-limit: (run "storage-limit")
+
+# A taint removes pods that do not tolerate it.
+[group('scenarios')]
+taint-no-execute: (run "taint-no-execute")
 
 # A node is reserved by a taint that its own pods do not tolerate.
 [group('scenarios')]
 taint-untolerated: (run "taint-untolerated")
 
+# One cause, and three programs that crash for it.
+[group('scenarios')]
+three-victims: (run "three-victims")
+
 # A database answers, and has no connection left.
 [group('scenarios')]
 too-many-connections: (run "too-many-connections")
+
+# Two things break in one namespace at the same time.
+[group('scenarios')]
+two-faults: (run "two-faults")
 
 # A program's database is down, because its claim is never bound.
 [group('scenarios')]
@@ -263,6 +363,10 @@ volume-mount-failed: (run "volume-mount-failed")
 [group('scenarios')]
 volume-on-another-node: (run "volume-on-another-node")
 
+# An emptyDir volume outgrows its size limit.
+[group('scenarios')]
+volume-size-limit: (run "volume-size-limit")
+
 # A claim asks for more than any volume of its class holds.
 [group('scenarios')]
 volume-too-small: (run "volume-too-small")
@@ -270,6 +374,18 @@ volume-too-small: (run "volume-too-small")
 # An admission webhook fails closed after its server was uninstalled.
 [group('scenarios')]
 webhook-down: (run "webhook-down")
+
+# A readiness probe asks a port that nobody listens on.
+[group('scenarios')]
+wrong-readiness-probe: (run "wrong-readiness-probe")
+
+# A Service's selector matches no pod.
+[group('scenarios')]
+wrong-selector: (run "wrong-selector")
+
+# A Service leads to a port that its pods do not listen on.
+[group('scenarios')]
+wrong-target-port: (run "wrong-target-port")
 
 # A program runs as a user that may not read its file.
 [group('scenarios')]
