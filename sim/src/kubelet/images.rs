@@ -97,7 +97,8 @@ impl Reference {
             ));
         }
         let tag = &version[1..];
-        let is_tag = !tag.is_empty()
+        let is_tag = version.starts_with(':')
+            && !tag.is_empty()
             && tag.len() <= 128
             && tag
                 .bytes()
@@ -338,6 +339,7 @@ mod tests {
                 ),
             ),
             ("a:b:c", Err("invalid reference format")),
+            ("busybox@1.37", Err("invalid reference format")),
             ("", Err("invalid reference format")),
         ] {
             let read = Reference::parse(image).map(|reference| reference.full());
