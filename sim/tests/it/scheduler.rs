@@ -197,6 +197,8 @@ async fn who_matters_less_makes_room() {
     );
     let promised = waits.status.unwrap().nominated_node_name;
     assert_eq!(promised.as_deref(), Some("worker3"));
+    // What does not listen to TERM has its grace.
+    assert_eq!(node_of(&later(&client, "more").await), None);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let more = later(&client, "more").await;
     assert_eq!(node_of(&more), Some("worker3"));
