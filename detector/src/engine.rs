@@ -40,7 +40,11 @@ struct Case {
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            // Nothing was judged yet.
+            all_stale: true,
+            ..Self::default()
+        }
     }
 
     /// Takes in what was seen at this time. Times never run backwards: an earlier one counts as
@@ -76,6 +80,7 @@ impl Engine {
         }
         self.touch(touched);
         if let Some(id) = of
+            && !self.all_stale
             && is_judged(id.0)
         {
             self.stale.insert(id);
@@ -109,7 +114,12 @@ impl Engine {
         if std::mem::take(&mut self.all_stale) {
             self.stale.extend(self.cases.keys().cloned());
             for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
-                self.stale.extend(self.memory.ids(kind));
+                // Kind by kind, for a list of all objects would be long.
+                let ids: Vec<Id> = self.memory.ids(kind).collect();
+                for id in ids {
+                    self.stale.remove(&id);
+                    self.judge(id);
+                }
             }
         }
         for id in std::mem::take(&mut self.stale) {
@@ -282,6 +292,13 @@ impl Engine {
     fn judged(&self, id: &Id) -> Option<Case> {
         let (kind, namespace, name) = id;
         let object = self.memory.get_object(*kind, namespace, name)?;
+        if let Object::Pod(pod) = object
+            && pod.phase() == "Running"
+            && pod.is_untroubled()
+            && !self.memory.has_log(namespace, name)
+        {
+            return None; // As most pods are: no rule has anything to say of them.
+        }
         let view = View::new(&self.memory, self.now);
         let mut findings = Vec::new();
         for rule in RULES {

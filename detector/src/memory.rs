@@ -42,6 +42,11 @@ impl Key {
         Self::of(("kind", kind))
     }
 
+    /// The pods of a namespace that have a label of this value.
+    pub(crate) fn pods_labelled(namespace: &str, key: &str, value: &str) -> Self {
+        Self::of(("labelled", namespace, key, value))
+    }
+
     pub(crate) fn pods_on(node: &str) -> Self {
         Self::of(("on", node))
     }
@@ -134,7 +139,8 @@ pub struct Memory {
     changed: BTreeMap<Id, Timestamp>,
     /// When the oldest of `gone` and `changed` is to be forgotten.
     forget_at: Option<Timestamp>,
-    logs: BTreeMap<(String, String), BTreeMap<(String, Run), FetchedLog>>,
+    /// What containers printed, by namespace and pod, then by container and run.
+    logs: BTreeMap<String, BTreeMap<String, BTreeMap<(String, Run), FetchedLog>>>,
     /// The last runs of containers that ended, by pod and container.
     runs: BTreeMap<(String, String), BTreeMap<String, Vec<EndedRun>>>,
     stats: BTreeMap<String, (Timestamp, NodeStats)>,
@@ -177,10 +183,8 @@ impl Memory {
             }
             Observation::Log(log) => {
                 touched.push(Key::logs_of(&log.namespace, &log.pod));
-                let pod = self
-                    .logs
-                    .entry((log.namespace.clone(), log.pod.clone()))
-                    .or_default();
+                let namespace = self.logs.entry(log.namespace.clone()).or_default();
+                let pod = namespace.entry(log.pod.clone()).or_default();
                 pod.insert((log.container.clone(), log.run), Ok(log));
             }
             Observation::LogUnavailable {
@@ -191,7 +195,12 @@ impl Memory {
                 because,
             } => {
                 touched.push(Key::logs_of(&namespace, &pod));
-                let pod = self.logs.entry((namespace, pod)).or_default();
+                let pod = self
+                    .logs
+                    .entry(namespace)
+                    .or_default()
+                    .entry(pod)
+                    .or_default();
                 // A log that could be had once is worth more than none.
                 pod.entry((container, run)).or_insert(Err(because));
             }
@@ -323,7 +332,9 @@ impl Memory {
         if let Object::Pod(pod) = object {
             touched.push(Key::gone_in(namespace));
             let id = (namespace.to_owned(), name.to_owned());
-            self.logs.remove(&id);
+            if let Some(logs) = self.logs.get_mut(namespace) {
+                logs.remove(name);
+            }
             self.runs.remove(&id);
             let uid = pod.uid.clone();
             if let Some(node) = &pod.node {
@@ -615,12 +626,12 @@ impl Memory {
         container: &str,
         run: Run,
     ) -> Option<&FetchedLog> {
-        let pod = self.logs.get(&(namespace.to_owned(), pod.to_owned()))?;
+        let pod = self.logs.get(namespace)?.get(pod)?;
         pod.get(&(container.to_owned(), run))
     }
 
     pub(crate) fn has_log(&self, namespace: &str, pod: &str) -> bool {
-        let logs = self.logs.get(&(namespace.to_owned(), pod.to_owned()));
+        let logs = self.logs.get(namespace).and_then(|pods| pods.get(pod));
         logs.is_some_and(|logs| logs.values().any(Result::is_ok))
     }
 
@@ -700,9 +711,13 @@ fn index_keys(object: &Object) -> Vec<Key> {
                 .as_ref()
                 .map(|owner| Key::pods_of(&owner.uid));
             let nominated = nominated(pod).map(Key::nominated_to);
+            let labels = pod.labels.iter();
+            let labelled =
+                labels.map(|(key, value)| Key::pods_labelled(&pod.namespace, key, value));
             node.into_iter()
                 .chain(controller)
                 .chain(nominated)
+                .chain(labelled)
                 .collect()
         }
         Object::Event(event) => vec![key_of_event(event)],

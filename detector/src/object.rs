@@ -247,7 +247,7 @@ macro_rules! with_templates {
 
 with_templates! {
     Deployment |object| Some(&mut object.spec.template);
-    ReplicaSet |object| object.spec.template.as_mut();
+    ReplicaSet |object| { object.spec.template = None; None };
     ReplicationController |object| object.spec.as_mut()?.template.as_mut();
     StatefulSet |object| Some(&mut object.spec.template);
     DaemonSet |object| Some(&mut object.spec.template);

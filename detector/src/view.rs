@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use crate::facts::{Event, Log, Pod, Run};
 use crate::kubernetes::scheduling::{Load, NodeShape, Scan};
+use crate::kubernetes::selector::{self, Labels};
 use crate::memory::{Gone, Key, Memory};
 use crate::object::{Kind, Resource};
 use crate::observation::{NodeStats, PeriodsByContainer};
@@ -138,6 +139,28 @@ impl<'a> View<'a> {
     ) -> impl Iterator<Item = &'a T> + use<'a, T> {
         self.note(Key::in_namespace(T::KIND, namespace));
         self.memory.in_namespace(namespace)
+    }
+
+    /// The pods of a namespace with all of these labels; without any, all of them.
+    pub fn pods_with(&self, namespace: &str, labels: &Labels) -> Vec<&'a Pod> {
+        match labels.first_key_value() {
+            Some((key, value)) => self.note(Key::pods_labelled(namespace, key, value)),
+            None => self.note(Key::in_namespace(Kind::Pod, namespace)),
+        }
+        // Siblings share their labels.
+        let mut last: Option<(&Labels, bool)> = None;
+        let pods = self.memory.in_namespace::<Pod>(namespace).filter(|pod| {
+            let own: &'a Labels = &pod.labels;
+            match last {
+                Some((seen, has)) if std::ptr::eq(seen, own) => has,
+                _ => {
+                    let has = selector::has_all(labels, own);
+                    last = Some((own, has));
+                    has
+                }
+            }
+        });
+        pods.collect()
     }
 
     /// All objects of a kind. Not for pods and events, of which there are too many: each change of

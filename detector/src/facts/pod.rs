@@ -394,8 +394,8 @@ impl Pod {
                 .flatten()
                 .all(|status| status.restart_count == 0)
         };
-        (self.phase() == "Succeeded" && self.condition("DisruptionTarget").is_none()
-            || self.phase() == "Running" && self.is_ready())
+        (self.phase() == "Succeeded" || self.phase() == "Running" && self.is_ready())
+            && self.condition("DisruptionTarget").is_none()
             && self.deleting.is_none()
             && quiet(&self.status.container_statuses)
             && quiet(&self.status.init_container_statuses)

@@ -136,16 +136,24 @@ struct Share {
 }
 
 impl Share {
-    fn of(pod: &Pod) -> Option<Self> {
+    fn of(pod: &Pod, latest: &mut Option<(Arc<PodSpec>, Amounts)>) -> Option<Self> {
         let node = pod.node.clone()?;
         if pod.is_finished() {
             return None;
         }
+        let requested = match latest {
+            Some((spec, requested)) if Arc::ptr_eq(spec, &pod.spec) => requested.clone(),
+            _ => {
+                let requested = resources::of_spec(&pod.spec, Side::Requests);
+                *latest = Some((pod.spec.clone(), requested.clone()));
+                requested
+            }
+        };
         let owner = pod.controller.as_ref().map(|owner| owner.kind.as_str());
         let is_static = pod.annotations.contains_key("kubernetes.io/config.mirror");
         Some(Self {
             node,
-            requested: resources::of_spec(&pod.spec, Side::Requests),
+            requested,
             standing: is_static || matches!(owner, Some("DaemonSet" | "Node")),
             leaving: pod.deleting.is_some(),
             ports: host_ports(&pod.spec)
@@ -159,12 +167,42 @@ impl Share {
 /// A specification, kept so that its address stays its own, and what was found out about it.
 type Scanned = (Arc<PodSpec>, Arc<Scan>);
 
+/// What of a specification decides which nodes it leaves.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    selector: Option<BTreeMap<String, String>>,
+    affinity: Option<NodeSelector>,
+    tolerations: Option<Vec<Toleration>>,
+    requests: Amounts,
+}
+
+impl Asked {
+    fn of(spec: &PodSpec) -> Self {
+        Self {
+            selector: spec.node_selector.clone(),
+            affinity: required_node_affinity(spec).cloned(),
+            tolerations: spec.tolerations.clone(),
+            requests: resources::of_spec(spec, Side::Requests),
+        }
+    }
+}
+
+/// What was found out since the nodes, or what is requested on them, changed last.
+#[derive(Debug, Default)]
+struct Scans {
+    by_spec: HashMap<usize, Scanned>,
+    /// Specifications that ask for the same leave the same nodes.
+    by_asked: Vec<(Asked, Arc<Scan>)>,
+}
+
 /// The nodes as the scheduler sees them, and what was found out about specifications.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     shapes: BTreeMap<String, Arc<NodeShape>>,
     loads: BTreeMap<String, Load>,
-    scans: Mutex<HashMap<usize, Scanned>>,
+    scans: Mutex<Scans>,
+    /// What the pods of the latest specification ask for: siblings come one after the other.
+    latest: Option<(Arc<PodSpec>, Amounts)>,
 }
 
 impl Nodes {
@@ -190,7 +228,10 @@ impl Nodes {
         {
             return false;
         }
-        let (before, after) = (old.and_then(Share::of), new.and_then(Share::of));
+        let (before, after) = (
+            old.and_then(|pod| Share::of(pod, &mut self.latest)),
+            new.and_then(|pod| Share::of(pod, &mut self.latest)),
+        );
         if before == after {
             return false;
         }
@@ -233,10 +274,9 @@ impl Nodes {
     }
 
     fn forget_scans(&mut self) {
-        self.scans
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let scans = self.scans.get_mut().unwrap_or_else(PoisonError::into_inner);
+        scans.by_spec.clear();
+        scans.by_asked.clear();
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<&Arc<NodeShape>> {
@@ -255,10 +295,21 @@ impl Nodes {
     pub(crate) fn scan(&self, spec: &Arc<PodSpec>) -> Arc<Scan> {
         let address = Arc::as_ptr(spec).addr();
         let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, scan) = scans
-            .entry(address)
-            .or_insert_with(|| (spec.clone(), Arc::new(Scan::of(spec, self))));
-        scan.clone()
+        if let Some((_, scan)) = scans.by_spec.get(&address) {
+            return scan.clone();
+        }
+        let asked = Asked::of(spec);
+        let known = scans.by_asked.iter().find(|(other, _)| *other == asked);
+        let scan = match known {
+            Some((_, scan)) => scan.clone(),
+            None => {
+                let scan = Arc::new(Scan::of(spec, self));
+                scans.by_asked.push((asked, scan.clone()));
+                scan
+            }
+        };
+        scans.by_spec.insert(address, (spec.clone(), scan.clone()));
+        scan
     }
 }
 

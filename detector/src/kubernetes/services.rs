@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::facts::Pod;
 use crate::kubernetes::network_policy::{End, addresses_of};
-use crate::kubernetes::selector;
 use crate::verdict::Reference;
 use crate::view::{Lookup, View};
 
@@ -198,10 +197,8 @@ pub fn pods<'a>(view: &View<'a>, service: &Service) -> Option<Vec<&'a Pod>> {
     if selector.is_empty() {
         return None;
     }
-    let picked = view
-        .in_namespace::<Pod>(namespace)
-        .filter(|pod| selector::has_all(selector, &pod.labels) && !pod.is_finished());
-    Some(picked.collect())
+    let picked = view.pods_with(namespace, selector).into_iter();
+    Some(picked.filter(|pod| !pod.is_finished()).collect())
 }
 
 /// The port of a pod that a Service's port is translated to; none where it names one that the pod

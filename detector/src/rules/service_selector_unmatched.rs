@@ -64,7 +64,7 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
     if services::external_name(service).is_some()
         || meta.deleting.is_some()
         || !view.is_listed(Kind::Pod, meta.namespace)
-        || view.in_namespace::<Pod>(meta.namespace).any(|pod| selector::has_all(wanted, &pod.labels))
+        || !view.pods_with(meta.namespace, wanted).is_empty()
     {
         return;
     }

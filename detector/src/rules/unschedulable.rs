@@ -5,6 +5,7 @@
 //! free now. A node that is closed to the pod whatever the pod asks for, such as a control plane,
 //! is background.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -263,8 +264,8 @@ fn computed(
     if left.is_empty() {
         return certain(Obstacle::Affinity);
     }
-    let is_full = |node: &&NodeShape| scan.full.iter().any(|(full, _)| full.name == node.name);
-    if left.iter().all(is_full) {
+    let free: BTreeSet<&str> = scan.free.iter().map(|node| node.name.as_str()).collect();
+    if left.iter().all(|node| !free.contains(node.name.as_str())) {
         return certain(Obstacle::Capacity);
     }
     // By what is known it fits, and the scheduler is about to find that out too; but what keeps
