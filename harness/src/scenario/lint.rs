@@ -10,7 +10,7 @@ use super::problem::{Problem, Problems};
 use super::render::{Rendered, files_named};
 use super::skeleton::is_kebab;
 use super::spec::{Proof, ServiceFault, ServiceReady, Spec, Verb};
-use super::{Context, SPEC, Scenario, nearest};
+use super::{Catalogue, Context, SPEC, Scenario, VARIANTS, nearest};
 
 /// The README of a scenario.
 const README: &str = "README.md";
@@ -297,6 +297,28 @@ impl Scenario {
                 problems.0.push(Problem::new(self.path(""), message));
             }
         }
+    }
+}
+
+impl Catalogue {
+    /// What is wrong with the scenarios as a whole: each class is expected by one, and each has a
+    /// variant.
+    pub fn lint(&self) -> Result<(), Problems> {
+        let expected: Vec<Class> = self.iter().flat_map(Scenario::classes).collect();
+        let lacks = Class::ALL.iter().filter(|class| !expected.contains(class));
+        let mut problems = Problems::default();
+        for class in lacks {
+            let message = format!("no scenario expects `{class}`: `crashbook new NAME` writes one");
+            problems.0.push(Problem::new("scenarios", message));
+        }
+        for scenario in self.iter().filter(|scenario| scenario.variants.is_empty()) {
+            let message = "there is no variant: the same failure with other names, another kind of \
+                           workload or another number of containers";
+            problems
+                .0
+                .push(Problem::new(scenario.path(VARIANTS), message));
+        }
+        problems.or(())
     }
 }
 

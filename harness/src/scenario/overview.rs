@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crashbook_detector::Class;
-
 use super::spec::{Sharing, Spec};
 use super::{Catalogue, Scenario};
 
@@ -75,24 +73,6 @@ Each is a folder of [`scenarios/`](../scenarios): the fault, its proof, the verd
 ";
 
 impl Catalogue {
-    /// The names of the classes that no scenario expects.
-    pub fn classes_without_scenario(&self) -> Vec<&'static str> {
-        let expected: Vec<Class> = self.iter().flat_map(Scenario::classes).collect();
-        Class::ALL
-            .iter()
-            .filter(|class| !expected.contains(class))
-            .map(|class| class.name())
-            .collect()
-    }
-
-    /// The names of the scenarios that have no variant.
-    pub fn without_variant(&self) -> Vec<&str> {
-        self.iter()
-            .filter(|scenario| scenario.variants().is_empty())
-            .map(Scenario::name)
-            .collect()
-    }
-
     /// The recipes of the justfile, one for each scenario.
     pub fn recipes(&self) -> String {
         let mut recipes = String::new();

@@ -293,6 +293,9 @@ fn every_scenario_is_sound() {
             .lint()
             .unwrap_or_else(|problems| panic!("{problems}"));
     }
+    repository()
+        .lint()
+        .unwrap_or_else(|problems| panic!("{problems}"));
 }
 
 #[test]
