@@ -13,10 +13,6 @@ use crate::view::View;
 /// The least time that a run must outlast the one before, for a crash loop to be over.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long after the end of a run its log may still be empty: the runtime writes down what a run
-/// printed, and a node that has much to do is late with it.
-const WRITTEN: SignedDuration = SignedDuration::from_secs(3);
-
 /// The longest that a run need last for a crash loop to be over.
 pub(crate) const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
@@ -254,8 +250,6 @@ impl<'a> View<'a> {
         let finished = ended.finished_at.as_ref().map(|time| time.0);
         let id = ended.container_id.as_deref();
         let fetched = self.words(pod, container, id, (started, finished), candidates);
-        let is_written = || finished.is_none_or(|end| self.ripe(end, WRITTEN));
-        let fetched = fetched.filter(|words| !words.lines.is_empty() || is_written());
         fetched
             .or_else(|| {
                 // The kubelet copies the end of the log there, if asked to.

@@ -263,6 +263,23 @@ pub(super) fn made(pod: &Pod, name: &str, view: &View<'_>) -> Option<Timestamp> 
     made(&claim.metadata).max(class.and_then(|class| made(&class.metadata)))
 }
 
+/// When the volume was made that a claim is bound to, or the last of those that it could be.
+pub(super) fn provided(pod: &Pod, name: &str, view: &View<'_>) -> Option<Timestamp> {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found()?;
+    let bound = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_name.as_ref());
+    let volumes = view.all::<PersistentVolume>().filter(|volume| {
+        let is_bound = bound.is_some() && volume.metadata.name.as_ref() == bound;
+        is_bound || volumes::mismatch(volume, claim).is_none()
+    });
+    let made = volumes.filter_map(|volume| volume.metadata.creation_timestamp.as_ref());
+    made.map(|time| time.0).max()
+}
+
 /// Refers to a claim of the pod's namespace.
 pub(super) fn reference(pod: &Pod, name: &str) -> Reference {
     Reference::namespaced("PersistentVolumeClaim", &pod.namespace, name)

@@ -17,8 +17,8 @@
 //! # Not before
 //!
 //! The second failure, a Job's first: programs start before what they depend on. Not while a pod
-//! behind the Service is starting, for 30 s. Over when what it connects to is ready, or the present
-//! run has outlasted twice the last plus 10 s.
+//! behind the Service is starting, for 30 s, or for 5 s while no node is found for it. Over when
+//! what it connects to is ready, or the present run has outlasted twice the last plus 10 s.
 //!
 //! # Looks like
 //!
@@ -43,7 +43,7 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Given, Named, Tried};
-use crate::rules::{Judge, Need, Rule, dependency, policy};
+use crate::rules::{Judge, Need, Rule, claims, dependency, policy};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
@@ -56,6 +56,9 @@ pub(super) const RULE: Rule = Rule {
 
 /// How long a pod behind a Service may take to become ready before the Service is said to be down.
 const STARTING: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long it may take where no node was found for it. By then what it waits for has been said.
+const UNSCHEDULED: SignedDuration = SignedDuration::from_secs(5);
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
@@ -143,14 +146,7 @@ fn in_configuration(
         if !matches!(host, Host::Service(_)) || all.iter().any(|(other, _)| tried::is_same(other, &host)) {
             continue;
         }
-        let tried = Tried {
-            host: one.endpoint.host.clone(),
-            port: one.endpoint.port,
-            named: Named::Configuration,
-            meaning: Some(meaning),
-            evidence: None,
-            is_sure: false,
-        };
+        let tried = one.tried(Some(meaning));
         if let Some(found) = found(pod, &tried, host, given, view) {
             all.push((host, found));
         }
@@ -348,12 +344,23 @@ fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
         container.restarts() > 0
             || waiting.is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
     };
-    let scheduled = pod.condition("PodScheduled").filter(|is| is.status == "True");
-    let scheduled = scheduled.and_then(|is| is.last_transition_time.as_ref().map(|time| time.0));
+    let scheduled = pod.condition("PodScheduled");
+    let is_refused = scheduled.is_some_and(|is| is.status == "False");
+    let since = scheduled.and_then(|is| is.last_transition_time.as_ref().map(|time| time.0));
+    let is_new = |since, patience| !view.ripe(since, patience);
+    let is_given_a_volume = || {
+        let claims = claims::of(pod).into_iter();
+        let volumes = claims.filter_map(|claim| claims::provided(pod, &claim.name, view));
+        volumes.max().is_some_and(|at| is_new(at, STARTING))
+    };
     pod.deleting.is_none()
         && !pod.is_finished()
         && !pod.containers().any(is_failing)
-        && scheduled.or(pod.created).is_some_and(|since| !view.ripe(since, STARTING))
+        && match since.or(pod.created) {
+            Some(since) if is_refused => is_new(since, UNSCHEDULED) || is_given_a_volume(),
+            Some(since) => is_new(since, STARTING),
+            None => false,
+        }
 }
 
 fn namespace_of(service: &Service) -> String {

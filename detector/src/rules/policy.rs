@@ -1,7 +1,7 @@
 //! What the two rules of NetworkPolicies share: they differ only in the end of the connection
 //! whose policies they look at.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ pub(super) fn judge(direction: Direction, pod: &Pod, view: &View<'_>, findings: 
     }
 }
 
+/// How long it may take until every node knows that a pod behind a Service is ready.
+const SPREADS: SignedDuration = SignedDuration::from_secs(5);
+
 /// Whether the connection that the last run of a container failed of is open again: it leads to
 /// pods that are ready, policies admit it, and that came about after the run ended, or its Service
 /// is another since, or the run that followed has got past it.
@@ -59,7 +62,13 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
     };
     let mut opened: Vec<Timestamp> = changes(&pod.namespace, view);
     let mut is_any_open = false;
-    for tried in tried::in_words(failing) {
+    let mut all_tried = tried::in_words(failing);
+    // Its words name nothing: what it was given does.
+    if all_tried.is_empty() && main.is_some() {
+        let given = tried::in_configuration(pod, container, view);
+        all_tried.extend(given.into_iter().map(|given| given.tried(main)));
+    }
+    for tried in all_tried {
         let host = services::host(view, pod, &tried.host);
         let Some((namespace, ends)) = receivers(&tried, &host, view) else {
             continue;
@@ -78,7 +87,8 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
         }
         opened.extend(changes(&namespace, view));
         let since = ready.iter().filter_map(|pod| pod.condition("Ready"));
-        opened.extend(since.filter_map(|is| is.last_transition_time.as_ref().map(|time| time.0)));
+        let since = since.filter_map(|is| is.last_transition_time.as_ref());
+        opened.extend(since.filter_map(|time| time.0.checked_add(SPREADS).ok()));
     }
     let is_name = main.is_some_and(Meaning::is_of_name);
     let is_name_blocked = || {

@@ -110,6 +110,20 @@ pub(super) struct Given {
     pub culprit: Culprit,
 }
 
+impl Given {
+    /// The address as one that is connected to, by a container whose words mean this.
+    pub(super) fn tried(&self, meaning: Option<Meaning>) -> Tried {
+        Tried {
+            host: self.endpoint.host.clone(),
+            port: self.endpoint.port,
+            named: Named::Configuration,
+            meaning,
+            evidence: None,
+            is_sure: false,
+        }
+    }
+}
+
 /// The addresses that a container was given: by variables, command, arguments, and ConfigMaps.
 pub(super) fn in_configuration(
     pod: &Pod,

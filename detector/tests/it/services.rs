@@ -121,6 +121,34 @@ fn a_dependency_that_is_starting_is_awaited() {
         state.clone().and(&new).at("2026-11-24T12:00:10Z"),
         &[UNREACHABLE],
     );
+    // No node was found for it.
+    let unscheduled = new.replacen("status: 'True'", "status: 'False'", 1);
+    check(
+        state.clone().and(&unscheduled).at("2026-11-24T11:59:44Z"),
+        &[],
+    );
+    check(
+        state.clone().and(&unscheduled).at("2026-11-24T11:59:45Z"),
+        &[UNREACHABLE],
+    );
+    // What it waited for has just come.
+    let claims = unscheduled.replace(
+        "nodeName: n1\n",
+        "volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]\n",
+    );
+    let volume = "
+- apiVersion: v1
+  kind: PersistentVolumeClaim
+  metadata: {name: data, namespace: shop}
+  spec: {storageClassName: disk, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+  status: {phase: Pending}
+- apiVersion: v1
+  kind: PersistentVolume
+  metadata: {name: disk-1, creationTimestamp: '2026-11-24T11:59:50Z'}
+  spec: {storageClassName: disk, accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /srv}}
+";
+    let provided = state.clone().and(&claims).and(volume);
+    check(provided.at("2026-11-24T11:59:55Z"), &[]);
     // It has failed already.
     let failed = new.replace(
         "    podIP: 10.244.2.2",
@@ -142,6 +170,15 @@ fn a_dependency_that_is_ready_is_not_blamed() {
         "lastTransitionTime: '2026-11-24T11:59:40Z'",
     );
     check(failing("", words).and(&since), &[]);
+    let given = "env: [{name: DB_HOST, value: db}, {name: DB_PORT, value: '5432'}]";
+    check(failing(given, "wget: download timed out").and(&since), &[]);
+    // Not every node knew of it when the run ended.
+    let refused = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let just = since.replace("11:59:40", "11:59:17");
+    check(failing("", refused).and(&just), &[]);
+    let before = since.replace("11:59:40", "11:59:16");
+    let likely = UNREACHABLE.replace("certain", "likely");
+    check(failing("", refused).and(&before), &[&likely]);
 }
 
 #[test]
