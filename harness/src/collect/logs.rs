@@ -27,10 +27,14 @@ const LATELY: SignedDuration = SignedDuration::from_mins(10);
 /// How many ended runs of a container are remembered as fetched.
 const MAX_REMEMBERED: usize = 4;
 /// What a kubelet answers, with status 200 and in the log's place, when it has removed the container
-/// since: others have taken its place, and the pod's newer state tells of them.
+/// or its log since: others have taken its place, and the pod's newer state tells of them.
 ///
-/// Source: pkg/kubelet/kuberuntime/kuberuntime_container.go, `GetContainerLogs`.
-const REMOVED: &str = "unable to retrieve container logs for ";
+/// Source: pkg/kubelet/kuberuntime/kuberuntime_container.go, `GetContainerLogs`, and
+/// staging/src/k8s.io/cri-client/pkg/logs/logs.go, `ReadLogs`.
+const REMOVED: &[&str] = &[
+    "unable to retrieve container logs for ",
+    "failed to try resolving symlinks in path ",
+];
 /// Finish times are told in whole seconds.
 const GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
@@ -205,7 +209,7 @@ impl Plan {
         let is_ended = wanted.is_of_ended_run();
         let lines = match lines {
             Ok(lines) => lines,
-            Err(because) if is_ended && !because.starts_with(REMOVED) => {
+            Err(because) if is_ended && !is_removed(&because) => {
                 return Some(Observation::LogUnavailable {
                     namespace: wanted.namespace,
                     pod: wanted.pod,
@@ -346,12 +350,17 @@ async fn read(client: &Client, wanted: &Wanted) -> Result<Vec<LogLine>, String> 
     lines(&bytes)
 }
 
+/// Whether this says that a container or its log was removed.
+fn is_removed(text: &str) -> bool {
+    REMOVED.iter().any(|start| text.starts_with(start))
+}
+
 /// The lines of a log that was asked for with timestamps.
 fn lines(bytes: &[u8]) -> Result<Vec<LogLine>, String> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let lines: Vec<_> = lines.map(LogLine::parse).collect();
     match lines.as_slice() {
-        [line] if line.at.is_none() && line.text.starts_with(REMOVED) => Err(line.text.clone()),
+        [line] if line.at.is_none() && is_removed(&line.text) => Err(line.text.clone()),
         _ => Ok(lines),
     }
 }
@@ -451,6 +460,8 @@ mod tests {
 
     #[test]
     fn that_a_container_was_removed_is_no_log_and_no_news() {
+        let unlinked = "failed to try resolving symlinks in path \"/var/log/pods/a/0.log\": lstat";
+        assert_eq!(lines(unlinked.as_bytes()), Err(unlinked.to_owned()));
         let removed = "unable to retrieve container logs for containerd://a";
         assert_eq!(lines(removed.as_bytes()), Err(removed.to_owned()));
         let printed = format!("2026-11-24T11:59:50Z {removed}\n");
