@@ -310,7 +310,7 @@ pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
 }
 
 /// Whether no pod of a Service is ready, and one is starting, or is asked for since a moment ago.
-fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
+pub(super) fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
     let pods = services::pods(view, service).unwrap_or_default();
     !pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
         && (pods.iter().any(|pod| is_starting(pod, view))

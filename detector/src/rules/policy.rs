@@ -13,6 +13,7 @@ use crate::kubernetes::network_policy::{
 };
 use crate::kubernetes::services::{self, Host};
 use crate::object::{Described, Kind, Meta};
+use crate::rules::dependency_unreachable;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Named, Tried};
 use crate::signatures::{self, Meaning};
@@ -42,7 +43,8 @@ const SPREADS: SignedDuration = SignedDuration::from_secs(5);
 
 /// Whether the connection that the last run of a container failed of is open again: it leads to
 /// pods that are ready, policies admit it, and that came about after the run ended, or its Service
-/// is another since, or the run that followed has got past it.
+/// is another since, or the run that followed has got past it. Where it failed of a name, the name
+/// service is ready again since, or starting.
 ///
 /// Until the container fails anew there is nothing left to explain.
 pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
@@ -91,6 +93,15 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
         opened.extend(since.filter_map(|time| time.0.checked_add(SPREADS).ok()));
     }
     let is_name = main.is_some_and(Meaning::is_of_name);
+    if let Some(service) = name_service(view).filter(|_| is_name) {
+        if dependency_unreachable::is_coming_up(service, view) {
+            return true;
+        }
+        let servers = services::pods(view, service).unwrap_or_default();
+        let ready = servers.iter().filter(|pod| pod.is_ready());
+        let since = ready.filter_map(|pod| pod.condition("Ready")?.last_transition_time.as_ref());
+        opened.extend(since.map(|time| time.0));
+    }
     let is_name_blocked = || {
         [Direction::Egress, Direction::Ingress]
             .into_iter()

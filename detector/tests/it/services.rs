@@ -346,6 +346,11 @@ fn the_name_service_is_down() {
     let state = failing("", SILENT).and(&up).and(coredns);
     check(state.clone(), &[verdict]);
     assert_eq!(state.verdicts()[0].affected[0].name, "web");
+    // It is ready again since the run ended: the next one will tell.
+    let back = coredns
+        .replace("status: 'False'", "status: 'True'")
+        .replace("11:50:00", "11:59:40");
+    check(failing("", SILENT).and(&up).and(&back), &[]);
     let young = coredns.replace("11:50:00", "11:59:55");
     check(State::of(&up).and(&young), &[]);
 }
