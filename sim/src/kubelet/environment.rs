@@ -224,13 +224,7 @@ fn user(pod: &Pod, object: &Value, spec: &Value, image: &Image) -> Result<i64, S
              user is non-root {place}"
         )),
         Some(number) => Ok(number),
-        // The names of the well-known images' users.
-        None => Ok(match user {
-            "root" => 0,
-            "nginx" => 101,
-            "postgres" => 999,
-            _ => 1000,
-        }),
+        None => Ok(crate::program::user(user).unwrap_or(1000)),
     }
 }
 

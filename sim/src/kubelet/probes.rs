@@ -319,7 +319,9 @@ fn ask(
         let place = format!("{host}:{number}");
         let is_grpc = field == "/grpc";
         return match reply {
-            Reply::Accepted(_) | Reply::NotHttp(_) | Reply::Http { .. } => Outcome::Success,
+            Reply::Accepted(_) | Reply::NotHttp(_) | Reply::Http { .. } | Reply::Session(_) => {
+                Outcome::Success
+            }
             Reply::Timeout if is_grpc => Outcome::Failure(format!(
                 "timeout: failed to connect service {place:?} within {}s: context deadline exceeded",
                 timeout.as_secs()
@@ -362,7 +364,9 @@ fn http(how: &Value, host: &str, port: u16, path: &str, reply: &Reply) -> Outcom
                  response {first:?}"
             ))
         }
-        Reply::NotHttp(_) | Reply::Accepted(_) => Outcome::Failure(format!("Get {url:?}: EOF")),
+        Reply::NotHttp(_) | Reply::Accepted(_) | Reply::Session(_) => {
+            Outcome::Failure(format!("Get {url:?}: EOF"))
+        }
         Reply::Timeout => Outcome::Failure(format!(
             "Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         )),

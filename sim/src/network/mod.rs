@@ -403,9 +403,9 @@ fn session(request: &Request, server: &crate::program::net::Sql) -> Reply {
     else {
         return Reply::NotHttp(String::new());
     };
-    if server.connections == 0 {
+    let Some(session) = server.begin() else {
         return Reply::Denied("FATAL:  sorry, too many clients already".to_owned());
-    }
+    };
     let known = server.users.iter().find(|(name, _)| name == user);
     match (known, password) {
         // Who is trusted needs none.
@@ -421,7 +421,7 @@ fn session(request: &Request, server: &crate::program::net::Sql) -> Reply {
     if !server.databases.iter().any(|name| name == database) {
         return Reply::Denied(format!("FATAL:  database \"{database}\" does not exist"));
     }
-    Reply::Accepted(String::new())
+    Reply::Session(session)
 }
 
 /// A node pulls an image from a registry: gives what the image really is, or why it cannot be had.

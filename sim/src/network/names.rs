@@ -65,9 +65,10 @@ pub(crate) fn resolve(
                 Arrival::At(uid) => {
                     let pod = world.kubelets.pods.get(&uid);
                     let listener = pod.and_then(|pod| pod.listeners.get(&53));
-                    if !listener.is_some_and(|listener| {
-                        listener.serving == crate::program::net::Serving::Names
-                    }) {
+                    let serves_names = listener.is_some_and(|listener| {
+                        matches!(listener.serving, crate::program::net::Serving::Names)
+                    });
+                    if !serves_names {
                         slow = true;
                         continue;
                     }

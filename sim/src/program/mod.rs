@@ -71,6 +71,19 @@ fn find(
     Ok(Some(shell::program(facts.clone(), argv.to_vec(), is_first)))
 }
 
+/// The number of a user that the well-known images have.
+pub(crate) fn user(name: &str) -> Option<i64> {
+    match name {
+        "root" => Some(0),
+        "daemon" => Some(1),
+        "www-data" => Some(33),
+        "nginx" => Some(101),
+        "postgres" => Some(999),
+        "nobody" => Some(65534),
+        name => name.parse().ok(),
+    }
+}
+
 /// Where a program is, or why it cannot be run.
 fn lookup(files: &Files, path: &str, directory: &str, name: &str) -> Result<String, String> {
     if name.contains('/') {

@@ -1,5 +1,6 @@
 //! What programs say to each other over the network.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// What a client asks of whom it connects to.
@@ -36,12 +37,18 @@ pub(crate) enum Reply {
     Http { status: u16, body: String },
     /// It answered, but not in HTTP.
     NotHttp(String),
+    /// It let the client in. The session lasts as long as this is held.
+    Session(Session),
     /// It refused the session with these words.
     Denied(String),
 }
 
+/// A session with a database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Session(Arc<()>);
+
 /// What is behind a port.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Serving {
     /// Accepts a connection, and says something.
     Tcp(String),
@@ -65,13 +72,29 @@ pub(crate) enum Serving {
 }
 
 /// Whom a database server lets in.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sql {
     /// Users and their passwords.
     pub(crate) users: Vec<(String, String)>,
     pub(crate) databases: Vec<String>,
     /// How many sessions it can hold.
-    pub(crate) connections: u32,
+    pub(crate) connections: usize,
+    /// Those that may last.
+    pub(crate) sessions: Arc<Mutex<Vec<Weak<()>>>>,
+}
+
+impl Sql {
+    /// Begins a session, if there is room for one.
+    pub(crate) fn begin(&self) -> Option<Session> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|session| session.strong_count() > 0);
+        if sessions.len() >= self.connections {
+            return None;
+        }
+        let session = Session::default();
+        sessions.push(Arc::downgrade(&session.0));
+        Some(session)
+    }
 }
 
 /// How long a connection takes that is answered.

@@ -131,6 +131,8 @@ pub(super) struct Shell {
     pub(super) args: Vec<String>,
     pub(super) name: String,
     pub(super) directory: String,
+    /// The user that it runs as.
+    pub(super) user: i64,
     pub(super) status: i32,
     pub(super) last_job: Option<u32>,
     jobs: Vec<u32>,
@@ -172,6 +174,7 @@ impl Shell {
     fn new(sys: Sys, facts: Arc<Facts>, is_first: bool) -> Self {
         let variables = sys.container.env.clone();
         let directory = Files::absolute("", &sys.container.directory);
+        let user = sys.container.user;
         Self {
             sys,
             facts,
@@ -180,6 +183,7 @@ impl Shell {
             args: Vec::new(),
             name: "sh".to_owned(),
             directory,
+            user,
             status: 0,
             last_job: None,
             jobs: Vec::new(),

@@ -405,8 +405,16 @@ impl Tool<'_> {
         let before = self.shell.variables.clone();
         if base == "su" {
             let script = self.value('c').unwrap_or_default();
+            let name = self.operands("sc").first().cloned();
+            let name = name.unwrap_or_else(|| "root".to_owned());
+            let Some(user) = crate::program::user(&name) else {
+                return self.fail(&format!("unknown user {name}"));
+            };
             let argv = ["sh", "-c", script.as_str()].map(str::to_owned).to_vec();
-            return self.nested(argv).await;
+            let before = std::mem::replace(&mut self.shell.user, user);
+            let status = self.nested(argv).await;
+            self.shell.user = before;
+            return status;
         }
         while let Some((first, rest)) = words.split_first() {
             if base == "env" && first.contains('=') {
@@ -518,7 +526,7 @@ impl Tool<'_> {
     }
 
     fn id(&self) -> i32 {
-        let user = self.shell.sys.container.user;
+        let user = self.shell.user;
         let name = match user {
             0 => "root".to_owned(),
             user => user.to_string(),

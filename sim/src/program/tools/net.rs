@@ -85,7 +85,7 @@ impl Tool<'_> {
                     )),
                 };
             }
-            Reply::Unresolved | Reply::NoNameServer => {
+            Reply::Unresolved | Reply::NoNameServer | Reply::Session(_) => {
                 return self.fail(&format!("bad address '{place}'"));
             }
         };

@@ -430,7 +430,7 @@ async fn nginx(tool: &mut Tool<'_>) -> i32 {
         ));
         return 0;
     }
-    let user = tool.shell.sys.container.user;
+    let user = tool.shell.user;
     if user != 0 && settings.temporary.is_empty() {
         settings.temporary.push("/var/lib/nginx/body".to_owned());
     }
@@ -810,7 +810,7 @@ fn make_cluster(
 }
 
 fn initdb(tool: &Tool<'_>) -> i32 {
-    if tool.shell.sys.container.user == 0 {
+    if tool.shell.user == 0 {
         tool.err(
             "initdb: error: cannot be run as root\ninitdb: hint: Please log in (using, e.g., \"su\") as the \
              (unprivileged) user that will own the server process.",
@@ -821,7 +821,21 @@ fn initdb(tool: &Tool<'_>) -> i32 {
     let Some(data) = data.or_else(|| setting(tool, "PGDATA")) else {
         return tool.fail("error: no data directory specified");
     };
-    match make_cluster(tool, &data, "postgres", None, "postgres") {
+    let user = tool.long("username").or_else(|| tool.value('U'));
+    let user = user.unwrap_or_else(|| "postgres".to_owned());
+    let password = match tool.long("pwfile") {
+        Some(file) => match read(tool, &tool.shell.path(&file)) {
+            Ok(text) => text.lines().next().map(str::to_owned),
+            Err(error) => {
+                return tool.fail(&format!(
+                    "error: could not open file \"{file}\" for reading: {}",
+                    error.text()
+                ));
+            }
+        },
+        None => None,
+    };
+    match make_cluster(tool, &data, &user, password.as_deref(), "postgres") {
         Ok(()) => tool.out(&format!(
             "\nSuccess. You can now start the database server using:\n\n    pg_ctl -D {data} -l logfile start\n\n"
         )),
@@ -830,7 +844,7 @@ fn initdb(tool: &Tool<'_>) -> i32 {
 }
 
 async fn postgres(tool: &mut Tool<'_>) -> i32 {
-    if tool.shell.sys.container.user == 0 {
+    if tool.shell.user == 0 {
         tool.err(
             "\"root\" execution of the PostgreSQL server is not permitted.\nThe server must be started under an \
              unprivileged user ID to prevent\npossible system security compromise.  See the documentation \
@@ -959,6 +973,7 @@ async fn serve_sql(tool: &mut Tool<'_>) -> i32 {
         users,
         databases: databases.lines().map(str::to_owned).collect(),
         connections,
+        ..Sql::default()
     };
     tool.shell.pause(Some(Duration::from_millis(200))).await;
     if tool
@@ -1044,9 +1059,17 @@ async fn psql(tool: &mut Tool<'_>) -> i32 {
     };
     const HINT: &str = "\n\tIs the server running on that host and accepting TCP/IP connections?";
     let why = match reply {
-        Reply::Accepted(_) => {
+        Reply::Session(session) => {
             let command = tool.long("command").or_else(|| tool.value('c'));
-            return tool.out(&answer_to(&command.unwrap_or_default(), tool));
+            let command = command.unwrap_or_default();
+            if let Some(script) = command.trim().strip_prefix("\\!") {
+                // The session lasts as long as the shell's command.
+                let argv = ["sh", "-c", script.trim()].map(str::to_owned).to_vec();
+                tool.nested(argv).await;
+                drop(session);
+                return 0;
+            }
+            return tool.out(&answer_to(&command, tool));
         }
         Reply::Refused => format!("Connection refused{HINT}"),
         Reply::Timeout if patience.is_some() => "timeout expired".to_owned(),
