@@ -9,7 +9,8 @@ use crate::config::NodeConfig;
 use crate::drive::made;
 use crate::events;
 use crate::kinds::Kind;
-use crate::value::set;
+use crate::store::Key;
+use crate::value::{list_mut, set};
 use crate::world::World;
 
 /// What is fixed of each node when the cluster is made.
@@ -44,8 +45,24 @@ pub(crate) fn boot(world: &mut World, nodes: &[NodeConfig]) {
         };
         world.machines.insert(config.name.clone(), machine);
         register(world, &config.name);
+        age(world, &config.name);
         crate::kubelet::boot(world, &config.name);
     }
+}
+
+/// How long the nodes of a new cluster have been there: none is just starting.
+const AGE: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Makes a node one that has been there, and ready, for a while.
+fn age(world: &mut World, name: &str) {
+    let began = world.now().checked_sub(AGE).unwrap_or(world.now());
+    let began = seconds(began);
+    world.modify(Kind::Node, &Key::new("", name), |node| {
+        set(node, "/metadata/creationTimestamp", began.as_str());
+        for condition in list_mut(node, "/status/conditions").into_iter().flatten() {
+            set(condition, "/lastTransitionTime", began.as_str());
+        }
+    });
 }
 
 /// Registers the node of a machine, as its kubelet does when it starts.
