@@ -483,6 +483,9 @@ impl Drop for Inner {
         if written.record.pending.is_empty() {
             let _ = fs::remove_file(&self.path);
         }
+        // A program that is just being started has a copy of the file until it runs: without this
+        // the lock, and so the run, would live as long.
+        let _ = written.file.unlock();
     }
 }
 
