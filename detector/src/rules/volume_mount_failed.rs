@@ -19,7 +19,8 @@
 //! # Looks like
 //!
 //! - `config-map-missing`, `secret-missing` and their keys: the error names them.
-//! - `failed to sync configmap cache: timed out` is start noise of healthy pods.
+//! - `failed to sync configmap cache: timed out` and `no relationship found between node 'n' and this
+//!   object` are start noise of healthy pods.
 //!
 //! # Remedy
 //!
@@ -234,6 +235,9 @@ fn is_of_another_class(message: &str) -> bool {
         || message.contains("references non-existent")
         || message.contains("failed to sync")
         || message.contains("not registered")
+        // The API server's list of what a node's pods refer to lags behind their binding:
+        // plugin/pkg/auth/authorizer/node/node_authorizer.go.
+        || message.contains("no relationship found between node")
 }
 
 /// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`, or the only
