@@ -63,7 +63,7 @@ pub(crate) struct Store {
     forgotten: Vec<u64>,
     revision: u64,
     /// What names an owner, by the owner's uid; under an empty uid what names none.
-    by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
+    by_owner: BTreeMap<String, BTreeMap<(Kind, Key), Arc<Value>>>,
     by_node: BTreeMap<String, BTreeSet<Key>>,
     by_uid: BTreeMap<String, (Kind, Key)>,
     /// What the controllers have not seen yet.
@@ -130,8 +130,24 @@ impl Store {
 
     /// All objects that name an owner.
     pub(crate) fn dependents(&self, owner: &str) -> Vec<(Kind, Key)> {
-        let keys = self.by_owner.get(owner);
-        keys.into_iter().flatten().cloned().collect()
+        let owned = self.by_owner.get(owner);
+        owned
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect()
+    }
+
+    /// The objects of a kind that name an owner, in order of their keys.
+    pub(crate) fn owned(&self, kind: Kind, owner: &str) -> Vec<Arc<Value>> {
+        let from = (kind, Key::default());
+        self.by_owner
+            .get(owner)
+            .into_iter()
+            .flat_map(|all| all.range(from.clone()..))
+            .take_while(|((of, _), _)| *of == kind)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// The objects of a kind and namespace that name no owner.
@@ -141,8 +157,8 @@ impl Store {
             .get("")
             .into_iter()
             .flat_map(|all| all.range(from.clone()..))
-            .take_while(|(of, key)| *of == kind && key.namespace == namespace)
-            .filter_map(|(_, key)| self.get(kind, key).cloned())
+            .take_while(|((of, key), _)| *of == kind && key.namespace == namespace)
+            .map(|(_, object)| object.clone())
             .collect()
     }
 
@@ -230,12 +246,12 @@ impl Store {
         }
     }
 
-    fn index(&mut self, kind: Kind, key: &Key, object: &Value) {
+    fn index(&mut self, kind: Kind, key: &Key, object: &Arc<Value>) {
         let uid = text(object, "/metadata/uid").to_owned();
         self.by_uid.insert(uid, (kind, key.clone()));
         for owner in owners(object) {
             let owned = self.by_owner.entry(owner).or_default();
-            owned.insert((kind, key.clone()));
+            owned.insert((kind, key.clone()), object.clone());
         }
         let node = text(object, "/spec/nodeName");
         if kind == Kind::Pod && !node.is_empty() {

@@ -40,20 +40,14 @@ pub(crate) fn claim(
     selector: &Labels,
 ) -> Vec<Arc<Value>> {
     let mut owned = Vec::new();
-    for (found, key) in world.store.dependents(uid(owner)) {
-        if found != kind {
-            continue;
-        }
-        let Some(object) = world.store.get(kind, &key).cloned() else {
-            continue;
-        };
+    for object in world.store.owned(kind, uid(owner)) {
         if controller(&object).is_none_or(|reference| text(reference, "/uid") != uid(owner)) {
             continue;
         }
         if selector.select(&object) || deleting(owner) {
             owned.push(object);
         } else {
-            release(world, kind, &key, uid(owner));
+            release(world, kind, &Key::of(&object), uid(owner));
         }
     }
     if deleting(owner) {
@@ -69,7 +63,7 @@ pub(crate) fn claim(
         });
         owned.extend(adopted);
     }
-    owned.sort_by_key(|object| Key::of(object));
+    owned.sort_by(|a, b| (namespace(a), name(a)).cmp(&(namespace(b), name(b))));
     owned
 }
 
