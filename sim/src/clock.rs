@@ -1,16 +1,22 @@
 //! The cluster's time of day.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Tells the time of the cluster: an epoch, plus what tokio's clock has run since.
+/// Tells the time of the cluster: an epoch, plus what tokio's clock has run since. Its clones are
+/// the same clock.
 ///
 /// Under a runtime whose clock is paused this time is virtual: it leaps to whatever is awaited
 /// next. Under a running clock it passes as the wall clock's does, or `speed` times as fast.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Mutex<Setting>>);
+
+/// The time at a moment of tokio's clock, and how fast it passes from then on.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+struct Setting {
     epoch: Timestamp,
     started: Instant,
     speed: f64,
@@ -21,33 +27,58 @@ impl Clock {
     ///
     /// A speed that is not a positive number counts as 1.
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
-        let speed = if speed.is_finite() && speed > 0.0 {
-            speed
-        } else {
-            1.0
-        };
-        Self {
+        Self(Arc::new(Mutex::new(Setting {
             epoch,
             started: Instant::now(),
-            speed,
-        }
+            speed: sound(speed),
+        })))
+    }
+
+    fn setting(&self) -> Setting {
+        // It is replaced as a whole: a panic elsewhere leaves it sound.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What time it is in the cluster.
     pub fn now(&self) -> Timestamp {
-        after(self.epoch, scaled(self.started.elapsed(), self.speed))
+        let Setting {
+            epoch,
+            started,
+            speed,
+        } = self.setting();
+        after(epoch, scaled(started.elapsed(), speed))
+    }
+
+    /// Lets it pass faster or slower from now on.
+    pub(crate) fn set_speed(&self, speed: f64) {
+        let setting = Setting {
+            epoch: self.now(),
+            started: Instant::now(),
+            speed: sound(speed),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = setting;
     }
 
     /// The moment of tokio's clock at which it will be `time` in the cluster.
     pub fn instant(&self, time: Timestamp) -> Instant {
-        let ahead = Duration::try_from(time.duration_since(self.epoch)).unwrap_or_default();
-        self.started + self.real(ahead)
+        let Setting { epoch, started, .. } = self.setting();
+        let ahead = Duration::try_from(time.duration_since(epoch)).unwrap_or_default();
+        started + self.real(ahead)
     }
 
     /// How long a span of the cluster's time takes on tokio's clock, at most a century.
     pub(crate) fn real(&self, span: Duration) -> Duration {
         // A far future would overflow tokio's clock: nobody waits longer than a century.
-        scaled(span, self.speed.recip()).min(Duration::from_secs(100 * 365 * 24 * 3600))
+        let speed = self.setting().speed;
+        scaled(span, speed.recip()).min(Duration::from_secs(100 * 365 * 24 * 3600))
+    }
+}
+
+fn sound(speed: f64) -> f64 {
+    if speed.is_finite() && speed > 0.0 {
+        speed
+    } else {
+        1.0
     }
 }
 
@@ -91,6 +122,11 @@ mod tests {
         let clock = Clock::new("2026-01-01T00:00:00Z".parse().unwrap(), 60.0);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(seconds(clock.now()), "2026-01-01T00:01:00Z");
+        clock.set_speed(1.0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(seconds(clock.now()), "2026-01-01T00:01:01Z");
+        let later = clock.instant("2026-01-01T00:01:03Z".parse().unwrap());
+        assert_eq!(later, Instant::now() + Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
@@ -99,7 +135,7 @@ mod tests {
             let clock = Clock::new(Timestamp::UNIX_EPOCH, speed);
             tokio::time::advance(Duration::from_secs(1)).await;
             assert!(clock.now() > Timestamp::UNIX_EPOCH || speed == f64::MIN_POSITIVE);
-            assert!(clock.instant(Timestamp::MAX) >= clock.started);
+            assert!(clock.instant(Timestamp::MAX) >= Instant::now());
             assert!(clock.real(Duration::MAX) <= Duration::from_secs(100 * 365 * 24 * 3600));
         }
     }

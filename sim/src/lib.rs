@@ -81,6 +81,7 @@ struct Shared {
     world: Mutex<World>,
     changed: watch::Sender<u64>,
     clock: Clock,
+    trouble: api::Trouble,
 }
 
 /// Ends the driver with the last handle of the cluster.
@@ -141,13 +142,14 @@ impl Cluster {
     /// Outside of a tokio runtime.
     pub fn start(config: Config) -> Self {
         let clock = Clock::new(config.epoch, config.speed);
-        let mut world = World::new(&config, clock);
+        let mut world = World::new(&config, clock.clone());
         drive::boot(&mut world, &config);
         let (sender, changed) = watch::channel(0);
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             changed: sender,
             clock,
+            trouble: api::Trouble::default(),
         });
         let driver = tokio::spawn(drive::drive(Arc::downgrade(&shared), changed.clone()));
         Self {
@@ -164,7 +166,14 @@ impl Cluster {
 
     /// The cluster's time of day.
     pub fn clock(&self) -> Clock {
-        self.shared.clock
+        self.shared.clock.clone()
+    }
+
+    /// Lets the cluster's time pass so many times as fast as tokio's from now on.
+    pub fn set_speed(&self, speed: f64) {
+        self.shared.clock.set_speed(speed);
+        // Who sleeps until a time of the cluster has to sleep shorter or longer.
+        self.shared.changed.send_modify(|_| {});
     }
 
     /// Forgets all changes so far: watches that begin before now are refused with 410.

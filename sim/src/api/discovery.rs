@@ -330,7 +330,7 @@ pub(super) fn openapi_index() -> Value {
     json!({ "paths": paths })
 }
 
-/// The document of one version of a group: the operations, without the schemas of the kinds.
+/// The document of one version of a group: the operations, and the fields of the kinds.
 ///
 /// kubectl reads of it whether the server checks fields itself (`fieldValidation`), and then
 /// leaves the checking to the server.
@@ -339,11 +339,14 @@ pub(super) fn openapi(group: &str, version: &str) -> Result<Response> {
         return Err(Refusal::no_such_path());
     }
     let mut paths = serde_json::Map::new();
+    let mut schemas = serde_json::Map::new();
     let root = match group {
         "" => format!("/api/{version}"),
         group => format!("/apis/{group}/{version}"),
     };
     for facts in kinds_of(group, version) {
+        let api_version = crate::kinds::group_version(group, version);
+        super::protobuf::schemas(&api_version, facts.name, &mut schemas);
         let path = if facts.namespaced {
             format!("{root}/namespaces/{{namespace}}/{}/{{name}}", facts.plural)
         } else {
@@ -373,6 +376,6 @@ pub(super) fn openapi(group: &str, version: &str) -> Result<Response> {
     Ok(json_response(
         200,
         &json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": RELEASE },
-            "paths": paths, "components": { "schemas": {} } }),
+            "paths": paths, "components": { "schemas": schemas } }),
     ))
 }

@@ -1,7 +1,10 @@
 //! The cluster's API, over HTTP.
 
 pub(crate) mod discovery;
+mod log;
+mod protobuf;
 mod table;
+mod trouble;
 mod watch;
 
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use crate::value::{self, at, int, name, set, text, uid};
 use crate::world::{Deletion, World};
 use crate::{Cluster, kubelet, patch};
 
+pub(crate) use trouble::Trouble;
+
 /// The largest body that is read.
 const LARGEST: usize = 3 * 1024 * 1024;
 
@@ -32,6 +37,9 @@ pub(crate) fn router(cluster: Cluster) -> Router {
 }
 
 async fn serve(State(cluster): State<Cluster>, request: Request) -> Response {
+    if let Some(refusal) = cluster.refusal() {
+        return refused(&refusal);
+    }
     match answer(&cluster, request).await {
         Ok(response) => response,
         Err(refusal) => refused(&refusal),
@@ -227,11 +235,30 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
     if target.kind.facts().namespaced && target.namespace.is_empty() && !target.name.is_empty() {
         return Err(Refusal::no_such_path());
     }
+    match (target.kind, target.subresource.as_str()) {
+        (Kind::Pod, "log") if parts.method == Method::GET => {
+            return log::log(cluster, &target, &query);
+        }
+        (Kind::Pod, "exec" | "attach" | "portforward") => {
+            return Err(Refusal::plain(
+                501,
+                "NotImplemented",
+                format!("the embedded cluster serves no pods/{}", target.subresource),
+            ));
+        }
+        _ => {}
+    }
     let form = Form::of(&parts.headers);
     let watching = query.is_true("watch") || paths.contains(&"watch");
     match (parts.method.clone(), target.name.is_empty()) {
         (Method::GET, true) if watching => watch::watch(cluster, &target, &query, form),
-        (Method::GET, true) => list(cluster, &target, &query, form),
+        (Method::GET, true) => {
+            let slowness = cluster.slowness();
+            if !slowness.is_zero() {
+                tokio::time::sleep(slowness).await;
+            }
+            list(cluster, &target, &query, form)
+        }
         (Method::GET, false) if watching && target.subresource.is_empty() => {
             let only = format!("metadata.name={}", target.name);
             target.name.clear();
@@ -303,12 +330,15 @@ fn parse_body(headers: &HeaderMap, bytes: &Bytes) -> Result<Value> {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("application/json");
-    if kind.contains("protobuf") || kind.contains("cbor") {
+    if kind.contains("protobuf") {
+        return protobuf::decode(bytes);
+    }
+    if kind.contains("cbor") {
         return Err(Refusal::plain(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: \
-             application/json, application/yaml",
+             application/json, application/yaml, application/vnd.kubernetes.protobuf",
         ));
     }
     if kind.contains("yaml") {

@@ -32,6 +32,8 @@ struct Watching {
     revision: u64,
     ready: VecDeque<Bytes>,
     changed: tokio::sync::watch::Receiver<u64>,
+    /// Tells when all watches are to end.
+    cut: tokio::sync::watch::Receiver<u32>,
     end: Instant,
     bookmark: Option<Instant>,
     over: bool,
@@ -78,6 +80,7 @@ pub(super) fn watch(
         revision: asked,
         ready: VecDeque::new(),
         changed,
+        cut: cluster.cuts(),
         end: now + cluster.clock().real(lasts),
         bookmark: query
             .is_true("allowWatchBookmarks")
@@ -215,6 +218,7 @@ impl Watching {
                     let cluster = self.cluster.clone();
                     self.catch_up(&cluster.world());
                 }
+                _ = self.cut.changed() => return None,
                 () = tokio::time::sleep_until(mark) => {
                     if mark >= self.end {
                         return None;

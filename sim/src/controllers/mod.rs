@@ -118,6 +118,15 @@ pub(crate) fn notice(world: &mut World, change: &Change) {
     if kind == Kind::Pod {
         endpoints::notice(world, change);
     }
+    if kind == Kind::Pod && change.what == What::Deleted {
+        // A Deployment that is to be made anew waits until its last pod is gone.
+        let set = controller(object).map(|owner| Key::new(namespace(object), text(owner, "/name")));
+        let set = set.and_then(|key| world.store.get(Kind::ReplicaSet, &key).cloned());
+        if let Some(owner) = set.as_deref().and_then(controller) {
+            let key = Key::new(namespace(object), text(owner, "/name"));
+            world.soon(Work::Sync(Kind::Deployment, key));
+        }
+    }
     if kind.facts().namespaced && (change.what != What::Modified || kind == Kind::Pod) {
         quota::notice(world, change);
     }

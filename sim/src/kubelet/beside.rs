@@ -80,7 +80,7 @@ pub(crate) fn start(world: &mut World, name: &str, beside: &Beside) -> Result<St
     env.extend(beside.env.clone());
     let files = Files::new(facts.files.clone(), mounts.collect(), false, true);
     let made = Container {
-        clock: world.clock,
+        clock: world.clock.clone(),
         env,
         user: 0,
         capabilities: Vec::new(),

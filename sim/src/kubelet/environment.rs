@@ -124,7 +124,7 @@ pub(super) fn of(
     };
     Ok(Config {
         container: Container {
-            clock: world.clock,
+            clock: world.clock.clone(),
             env,
             user,
             capabilities: capabilities(spec, user),

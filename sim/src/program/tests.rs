@@ -83,7 +83,7 @@ async fn run(image: &str, argv: &[&str], files: &[(&str, &str)]) -> (String, i32
         .or_insert_with(|| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     env.insert("WHO".to_owned(), "you and me".to_owned());
     let container = Container {
-        clock,
+        clock: clock.clone(),
         env,
         user: 0,
         capabilities: Vec::new(),
@@ -103,7 +103,7 @@ async fn run(image: &str, argv: &[&str], files: &[(&str, &str)]) -> (String, i32
         Err(why) => return (why, 128, 0),
     };
     let mut process = Process::new(Arc::new(container), program);
-    let mut kernel = Alone(clock);
+    let mut kernel = Alone(clock.clone());
     let mut code = process.run(&mut kernel);
     let mut stopped = false;
     while code.is_none() {

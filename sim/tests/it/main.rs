@@ -5,6 +5,8 @@ mod kubectl;
 mod lifecycle;
 mod nodes;
 mod pods;
+mod python;
 mod scheduler;
+mod trouble;
 mod volumes;
 mod workloads;
