@@ -280,7 +280,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Written {
-    file: File,
+    /// None for a run whose cluster ends with this process: there is nothing to recover.
+    file: Option<File>,
     record: Record,
     next: u64,
 }
@@ -326,6 +327,17 @@ impl Journal {
         }
     }
 
+    /// Begins the journal of a run on a cluster that ends with this process, under this name: no
+    /// recovery needs it, and it is not on disk.
+    pub fn volatile(run: &str, target: &Target) -> Self {
+        let header = Header {
+            run: run.to_owned(),
+            pid: std::process::id(),
+            target: Some(target.clone()),
+        };
+        Self::new(PathBuf::new(), None, Record::new(header), 0)
+    }
+
     /// Takes over the journal of a run that is gone. None while it lives, or if it is no more.
     pub fn adopt(state: &State, path: &Path) -> Result<Option<Self>, JournalError> {
         let _folder = lock_folder(state)?;
@@ -364,6 +376,10 @@ impl Journal {
     }
 
     fn locked(path: PathBuf, file: File, record: Record, next: u64) -> Self {
+        Self::new(path, Some(file), record, next)
+    }
+
+    fn new(path: PathBuf, file: Option<File>, record: Record, next: u64) -> Self {
         Self(Arc::new(Inner {
             path,
             written: Mutex::new(Written { file, record, next }),
@@ -450,16 +466,18 @@ impl Journal {
             path: self.0.path.clone(),
             source,
         };
+        let Some(file) = &mut written.file else {
+            return Ok(());
+        };
         let mut text = serde_json::to_string(line).map_err(|error| at(error.into()))?;
         text.push('\n');
-        let end = written.file.metadata().map_err(at)?.len();
-        let result = written
-            .file
+        let end = file.metadata().map_err(at)?.len();
+        let result = file
             .write_all(text.as_bytes())
-            .and_then(|()| written.file.sync_data());
+            .and_then(|()| file.sync_data());
         result.map_err(|source| {
             // On a full disk half a line may stand there, to which the next must not be joined.
-            let _ = written.file.set_len(end);
+            let _ = file.set_len(end);
             at(source)
         })
     }
@@ -480,7 +498,7 @@ impl Drop for Inner {
             .written
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        if written.record.pending.is_empty() {
+        if written.file.is_some() && written.record.pending.is_empty() {
             let _ = fs::remove_file(&self.path);
         }
         // A program that is just being started has a copy of the file until it runs: without this
@@ -614,8 +632,12 @@ fn parse(text: &str) -> Result<Option<(Record, u64)>, (usize, serde_json::Error)
 
 /// Six letters and digits, different each time.
 fn random_end() -> String {
+    end(RandomState::new().build_hasher().finish())
+}
+
+/// Six letters and digits that follow from a number.
+pub(crate) fn end(mut number: u64) -> String {
     const DIGITS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut number = RandomState::new().build_hasher().finish();
     let end = (0..6).map(|_| {
         let digit = DIGITS[(number % DIGITS.len() as u64) as usize];
         number /= DIGITS.len() as u64;

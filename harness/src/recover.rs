@@ -20,7 +20,7 @@ use tokio::{sync::OnceCell, time::timeout};
 
 use crate::{
     backend::{
-        BackendError,
+        Backend, BackendError,
         kind::{self, Engine},
     },
     child,
@@ -181,7 +181,7 @@ pub(crate) async fn undo_dead(
             }
             continue;
         }
-        let (undone, failed) = undo(state, &journal, progress).await;
+        let (undone, failed) = undo(state, &journal, None, progress).await;
         recovery
             .undone
             .extend(undone.into_iter().map(|undo| (journal.run(), undo)));
@@ -199,19 +199,23 @@ fn makes_a_cluster(path: &Path, which: &Which) -> bool {
 }
 
 /// Undoes all that is pending in a journal, the latest first; gives what was undone and what could
-/// not be. One failure does not keep the others from being undone.
+/// not be. One failure does not keep the others from being undone. `backend` is the run's own, where
+/// it undoes itself what it did: a cluster without a kubeconfig is reached by it alone.
 pub async fn undo(
     state: &State,
     journal: &Journal,
+    backend: Option<&dyn Backend>,
     progress: &Progress,
 ) -> (Vec<Undo>, Vec<Failure>) {
     let run = journal.run();
+    let backend = backend.filter(|backend| backend.kubeconfig().is_none());
     let undoing = Undoing {
         state,
         run: &run,
         target: journal.target(),
+        backend,
         engine: OnceCell::new(),
-        client: OnceCell::new(),
+        client: OnceCell::new_with(backend.map(|backend| Some(backend.client()))),
     };
     let (mut undone, mut failed) = (Vec::new(), Vec::new());
     let mut end = |entry: Entry, undo: Undo, result: Result<(), BackendError>| match result
@@ -300,6 +304,7 @@ struct Undoing<'a> {
     state: &'a State,
     run: &'a str,
     target: Option<Target>,
+    backend: Option<&'a dyn Backend>,
     engine: OnceCell<Engine>,
     client: OnceCell<Option<Client>>,
 }
@@ -344,6 +349,10 @@ impl Undoing<'_> {
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), BackendError> {
+        let undone = self.backend.and_then(|backend| backend.undo(undo));
+        if let Some(undone) = undone {
+            return undone.await;
+        }
         match undo {
             Undo::DeleteCluster { cluster, creator } => {
                 kind::delete(self.engine().await?, self.state, cluster, creator, CHILD).await

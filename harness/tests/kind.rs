@@ -5,17 +5,24 @@
 //! processes share the cluster. It is the warm one of the state folder, `CRASHBOOK_STATE_DIR` or
 //! the usual one, and stays warm: `crashbook down` deletes it.
 //!
+//! What each shows there is compared with what it shows on the embedded cluster.
+//!
 //! Where no container engine or no kind is there, the tests are ignored and their kind says why;
 //! with `CI=true` they fail instead.
+
+#[path = "support/agreement.rs"]
+mod agreement;
 
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use agreement::differences;
 use crashbook::backend::kind;
 use crashbook::progress::Progress;
 use crashbook::report;
+use crashbook::run::embedded;
 use crashbook::run::outcome::{Outcome, Run, Suite};
 use crashbook::run::suite::{self, Session, Tell};
 use crashbook::scenario::{Catalogue, Scenario};
@@ -77,8 +84,25 @@ fn trial(scenario: &Scenario) -> Result<(), Failed> {
     let tell: Tell = Arc::new(|_, _, _| ());
     let run = shared.runtime.block_on(session.run(scenario, &tell));
     match run.outcome {
-        Outcome::Pass => Ok(()),
+        Outcome::Pass => agrees(scenario, &run),
         _ => Err(story(run).into()),
+    }
+}
+
+/// Whether the embedded cluster shows of this scenario what kind has shown.
+fn agrees(scenario: &Scenario, run: &Run) -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let state = State::open(Some(dir.path()))?;
+    let tell: Tell = Arc::new(|_, _, _| ());
+    let suite = embedded::one(scenario, 1, &state, &tell);
+    let differences = suite.scenarios.iter().flat_map(|sim| differences(run, sim));
+    match differences.collect::<Vec<_>>().as_slice() {
+        [] => Ok(()),
+        some => Err(format!(
+            "the embedded cluster disagrees with kind:\n{}",
+            some.join("\n")
+        )
+        .into()),
     }
 }
 

@@ -142,13 +142,21 @@ fn nothing_is_left_of_a_run_that_was_killed() {
     let state = State::open(Some(dir.path())).unwrap();
     assert!(crashbook(&state, &["up"]).status().unwrap().success());
     let started = Instant::now();
-    assert!(crashbook(&state, &["run"]).status().unwrap().success());
+    assert!(
+        crashbook(&state, &["run", "--on", "kind"])
+            .status()
+            .unwrap()
+            .success()
+    );
     let whole = started.elapsed();
     let before = journals(&state);
     let mut wrong = Vec::new();
     for point in 0..POINTS {
         let after = whole * (2 * point + 1) / (2 * POINTS);
-        kill_after(crashbook(&state, &["run"]).spawn().unwrap(), after);
+        kill_after(
+            crashbook(&state, &["run", "--on", "kind"]).spawn().unwrap(),
+            after,
+        );
         let recovered = crashbook(&state, &["recover"]).status().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let left = runtime.block_on(left(&state));

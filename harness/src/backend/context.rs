@@ -205,6 +205,10 @@ impl Backend for Context {
         Some(&self.target.kubeconfig)
     }
 
+    fn is_own(&self) -> bool {
+        false
+    }
+
     fn target(&self) -> &Target {
         &self.target
     }

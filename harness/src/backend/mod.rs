@@ -11,18 +11,20 @@ use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     claims::ClaimError,
-    journal::{Journal, JournalError, Target},
+    journal::{Journal, JournalError, Target, Undo},
     progress::Progress,
     scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec},
+    state::State,
     yaml,
 };
 
 pub mod context;
 pub mod kind;
+pub mod sim;
 
 /// A cluster, and the ways to break it that its API does not have.
 pub trait Backend: Send + Sync {
-    /// The backend's name, as after `--on`: `kind`, `context`.
+    /// The backend's name, as after `--on`: `sim`, `kind`, `context`.
     fn name(&self) -> &'static str;
 
     /// A client of the cluster's API.
@@ -31,6 +33,14 @@ pub trait Backend: Send + Sync {
     /// The kubeconfig that reaches the cluster, for a program beside crashbook; its current
     /// context is the cluster's.
     fn kubeconfig(&self) -> Option<&Path>;
+
+    /// Whether crashbook made the cluster: all that is in it is its own.
+    fn is_own(&self) -> bool;
+
+    /// Begins the journal of a run, whose name is `what` with an end that makes it unique.
+    fn journal(&self, state: &State, what: &str) -> Result<Journal, JournalError> {
+        Journal::open(state, what, Some(self.target()))
+    }
 
     /// The cluster, for [`Journal::open`] and [`crate::claims::acquire`].
     fn target(&self) -> &Target;
@@ -88,6 +98,12 @@ pub trait Backend: Send + Sync {
         name: &'a str,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         async move { Err(BackendError::no_services(self.name(), name)) }.boxed()
+    }
+
+    /// Undoes what [`node`](Self::node) did, where that is not done by the journal alone: none for
+    /// a cluster that outlives the process, since [`crate::recover`] must know how.
+    fn undo<'a>(&'a self, _: &'a Undo) -> Option<BoxFuture<'a, Result<(), BackendError>>> {
+        None
     }
 }
 

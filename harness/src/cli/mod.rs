@@ -12,6 +12,7 @@ mod new;
 mod recover;
 mod run;
 mod scenarios;
+mod serve;
 mod up;
 mod watch;
 
@@ -74,6 +75,7 @@ enum Command {
     Watch(watch::Watch),
     /// Inject failures and prove that the detector names each cause, in time
     Run(run::Run),
+    Serve(serve::Serve),
     /// Make the kind cluster, or check the warm one, and keep it
     Up(up::Up),
     /// Delete the kind cluster
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Diagnose(command) => return command.run(),
         Command::Watch(command) => return command.run(),
         Command::Run(command) => command.run(&cli.global),
+        Command::Serve(command) => command.run(&cli.global),
         Command::Up(command) => command.run(&cli.global),
         Command::Down(command) => command.run(&cli.global),
         Command::Recover(command) => command.run(&cli.global),

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::report::{self, Live};
 use crate::run::outcome::{Outcome, Suite};
 use crate::run::stop::causes;
-use crate::run::suite;
+use crate::run::{embedded, suite};
 use crate::scenario::Scenario;
 use crate::state::State;
 
@@ -26,8 +26,12 @@ pub(super) struct Run {
     #[arg(long)]
     variants: bool,
     /// Where to run them
-    #[arg(long, value_enum, default_value_t = On::Kind)]
+    #[arg(long, value_enum, default_value_t = On::Sim)]
     on: On,
+    /// What the embedded cluster's names, uids and addresses follow from: the same gives the same
+    /// report
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
     /// Run them on the existing cluster of this context of the kubeconfig, as far as they need no
     /// access to nodes
     #[arg(
@@ -62,6 +66,8 @@ pub(super) struct Run {
 /// Where scenarios run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum On {
+    /// An embedded cluster for each, in this process and in virtual time
+    Sim,
     /// A kind cluster: the warm one, or one that is made
     Kind,
 }
@@ -83,23 +89,18 @@ impl Run {
             Ok(scenarios) => scenarios,
             Err(exit) => return Ok(exit),
         };
+        if self.keep && self.on() == "sim" {
+            complain(&anyhow::anyhow!(
+                "the embedded cluster ends with the command, so nothing can be kept: \
+                 `crashbook serve --scenario NAME` leaves an incident standing for as long as it runs"
+            ));
+            return Ok(Exit::Usage);
+        }
         let state = global.state()?;
-        let names: Vec<_> = scenarios.iter().map(|s| s.name().to_owned()).collect();
-        let live = Arc::new(Live::new(&names));
-        let suite = interruptible(&state, async {
-            let suite = match self.backend(&state).await {
-                Ok(backend) => {
-                    let tell: suite::Tell = {
-                        let live = live.clone();
-                        Arc::new(move |name, stage, text| live.tell(name, stage, text))
-                    };
-                    suite::run(scenarios, backend, state.clone(), self.keep, tell).await
-                }
-                Err(error) => suite::failed(&names, self.on(), &causes(&error)),
-            };
-            Ok(suite)
-        })?;
-        live.clear();
+        let suite = match self.on() {
+            "sim" => self.embedded(&scenarios, &state),
+            _ => self.on_a_cluster(scenarios, &state)?,
+        };
         let Some(suite) = suite else {
             return Ok(Exit::Interrupted);
         };
@@ -108,6 +109,41 @@ impl Run {
             note_seconds(path, &suite)?;
         }
         Ok(exit(suite.outcome))
+    }
+
+    /// Runs them on embedded clusters, and says so.
+    fn embedded(&self, scenarios: &[Scenario], state: &State) -> Option<Suite> {
+        let names: Vec<_> = scenarios.iter().map(|s| s.name().to_owned()).collect();
+        eprintln!(
+            "on the embedded cluster, in virtual time; on a real one: `crashbook run{} --on kind`",
+            self.names
+                .iter()
+                .map(|name| format!(" {name}"))
+                .collect::<String>()
+        );
+        let (live, tell) = live(&names);
+        let suite = embedded::run(scenarios, self.seed, state, &tell);
+        live.clear();
+        Some(suite)
+    }
+
+    /// Runs them on one cluster, side by side; none if it was interrupted.
+    fn on_a_cluster(
+        &self,
+        scenarios: Vec<Scenario>,
+        state: &State,
+    ) -> anyhow::Result<Option<Suite>> {
+        let names: Vec<_> = scenarios.iter().map(|s| s.name().to_owned()).collect();
+        let (live, tell) = live(&names);
+        let suite = interruptible(state, async {
+            let suite = match self.backend(state).await {
+                Ok(backend) => suite::run(scenarios, backend, state.clone(), self.keep, tell).await,
+                Err(error) => suite::failed(&names, self.on(), &causes(&error)),
+            };
+            Ok(suite)
+        })?;
+        live.clear();
+        Ok(suite)
     }
 
     /// The scenarios that are meant; what is wrong with them, or with their names, is told.
@@ -131,6 +167,7 @@ impl Run {
     fn on(&self) -> &'static str {
         match (&self.context, self.on) {
             (Some(_), _) => "context",
+            (None, On::Sim) => "sim",
             (None, On::Kind) => "kind",
         }
     }
@@ -145,11 +182,8 @@ impl Run {
             return Ok(Arc::new(context::Context::open(state, &options).await?));
         }
         let progress = Progress::terminal();
-        match self.on {
-            On::Kind => Ok(Arc::new(
-                kind::up(state, &(&self.cluster).into(), &progress).await?,
-            )),
-        }
+        let cluster = kind::up(state, &(&self.cluster).into(), &progress).await?;
+        Ok(Arc::new(cluster))
     }
 
     fn report(&self, suite: &Suite) -> anyhow::Result<String> {
@@ -176,6 +210,16 @@ fn note_seconds(path: &Path, suite: &Suite) -> anyhow::Result<()> {
     seconds.extend(passed.filter_map(|run| Some((run.name.clone(), run.busy_seconds()?))));
     let text = format!("{:#}\n", serde_json::to_value(&seconds)?);
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Tells on the terminal how the runs of these scenarios get on.
+fn live(names: &[String]) -> (Arc<Live>, suite::Tell) {
+    let live = Arc::new(Live::new(names));
+    let tell = live.clone();
+    (
+        live,
+        Arc::new(move |name, stage, text| tell.tell(name, stage, text)),
+    )
 }
 
 fn exit(outcome: Outcome) -> Exit {

@@ -2,6 +2,7 @@
 //!
 //! - [`suite`] runs scenarios side by side, each by [`pipeline`]: preflight, baseline, inject,
 //!   symptom, verdict, fix, recovery, sweep
+//! - [`embedded`] runs scenarios on embedded clusters, each on one of its own
 //! - [`verbs`] acts; [`sight`] sees, without the detector; [`proof`] and [`health`] tell what that
 //!   proves
 //! - [`detector`] is what the detector under test says, [`attribution`] of whom, and [`judge`]
@@ -11,6 +12,7 @@
 pub mod attribution;
 pub mod cluster;
 pub mod detector;
+pub mod embedded;
 pub mod health;
 pub mod judge;
 pub mod outcome;

@@ -79,8 +79,7 @@ pub async fn run(scenario: &Scenario, bench: &Bench, tell: Tell) -> Run {
         run.end(Outcome::Skip, lack);
         return run;
     }
-    let target = Some(bench.backend.target());
-    let journal = match Journal::open(&bench.state, &run_name(name), target) {
+    let journal = match bench.backend.journal(&bench.state, &run_name(name)) {
         Ok(journal) => journal,
         Err(error) => {
             run.end(Outcome::Error, error.to_string());
@@ -258,16 +257,19 @@ impl Course<'_> {
         }
         let context = &self.bench.backend.target().context;
         let progress = self.progress();
-        let slots = slots(pools);
-        let held = claims::acquire(
-            &self.bench.state,
-            context,
-            &self.journal,
-            &claim,
-            slots,
-            &progress,
-        );
-        self.guard = Some(held.await?);
+        // A cluster that only this process can reach has this run alone.
+        if self.bench.backend.kubeconfig().is_some() {
+            let slots = slots(pools);
+            let held = claims::acquire(
+                &self.bench.state,
+                context,
+                &self.journal,
+                &claim,
+                slots,
+                &progress,
+            );
+            self.guard = Some(held.await?);
+        }
         (self.tell)(Stage::Preflight, "");
         Ok(claim)
     }
@@ -811,7 +813,8 @@ impl Course<'_> {
     async fn sweep(&mut self) {
         self.begin(Stage::Sweep);
         let progress = self.progress();
-        let (_, failed) = recover::undo(&self.bench.state, &self.journal, &progress).await;
+        let backend = Some(self.bench.backend.as_ref());
+        let (_, failed) = recover::undo(&self.bench.state, &self.journal, backend, &progress).await;
         self.run.left = failed.iter().map(|failure| causes(failure)).collect();
         if self.run.left.is_empty() && !self.lent.is_empty() {
             let (lent, nodes) = (&self.lent, &self.owned.nodes);

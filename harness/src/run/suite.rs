@@ -47,7 +47,7 @@ impl Session {
         let cluster = Cluster::discover(backend.client()).await;
         let cluster = cluster.map_err(|error| silent(causes(&error)))?;
         let pools = backend.pools().await?;
-        let is_own = backend.target().kind.is_some();
+        let is_own = backend.is_own();
         let detector = Detector::start(backend.client(), is_own).await;
         let detector = detector.map_err(|error| silent(error.to_string()))?;
         let mut before = None;

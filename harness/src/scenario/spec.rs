@@ -305,6 +305,18 @@ pub enum NodeFault {
     Reserve(NodeReserve),
 }
 
+impl NodeFault {
+    /// The pool whose nodes this is done to.
+    pub fn pool(&self) -> &Pool {
+        match self {
+            Self::Stop(unit) | Self::Start(unit) => &unit.pool,
+            Self::Fill(fill) | Self::Empty(fill) => &fill.pool,
+            Self::Threshold(threshold) => &threshold.pool,
+            Self::Reserve(reserve) => &reserve.pool,
+        }
+    }
+}
+
 /// A program of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -59,17 +59,70 @@ fn a_broken_scenario_is_shown_and_nothing_is_touched() {
 fn without_a_container_engine_every_run_is_an_error_with_the_next_step() {
     let folder = tempfile::tempdir().unwrap();
     let told = ["error   missing-configmap", "is not on the PATH: install"];
-    check(folder.path(), &["run", "missing-configmap"], 4, &told, &[]);
+    let on_kind = ["run", "missing-configmap", "--on", "kind"];
+    check(folder.path(), &on_kind, 4, &told, &[]);
     let json = [
         r#""schema": "crashbook.dev/run/v1""#,
         r#""outcome": "error""#,
         r#""inject_to_symptom_ms": null"#,
     ];
-    let args = ["run", "missing-configmap", "--format", "json"];
+    let args = [
+        "run",
+        "missing-configmap",
+        "--on",
+        "kind",
+        "--format",
+        "json",
+    ];
     check(folder.path(), &args, 4, &json, &[]);
     let junit = ["<testsuites name=\"crashbook\" tests=\"1\"", "<error"];
-    let args = ["run", "missing-configmap", "--format", "junit"];
+    let args = [
+        "run",
+        "missing-configmap",
+        "--on",
+        "kind",
+        "--format",
+        "junit",
+    ];
     check(folder.path(), &args, 4, &junit, &[]);
+}
+
+#[test]
+fn the_embedded_cluster_needs_nothing_and_says_the_same_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["run", "missing-configmap"];
+    let told = [
+        "embedded cluster",
+        "`crashbook run missing-configmap --on kind`",
+    ];
+    check(
+        folder.path(),
+        &args,
+        0,
+        &["pass    missing-configmap"],
+        &told,
+    );
+    let json = |seed: &str| {
+        let args = [
+            "run",
+            "missing-configmap",
+            "--format",
+            "json",
+            "--seed",
+            seed,
+        ];
+        crashbook(folder.path(), &args).stdout
+    };
+    assert_eq!(json("7"), json("7"));
+    assert_ne!(json("7"), json("8"));
+    let kept = ["run", "missing-configmap", "--keep"];
+    check(
+        folder.path(),
+        &kept,
+        2,
+        &[],
+        &["crashbook serve --scenario"],
+    );
 }
 
 #[test]

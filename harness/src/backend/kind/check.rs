@@ -93,7 +93,7 @@ async fn ask(client: &Client, node: &str, path: &str) -> Result<Value, BackendEr
 
 /// The nodes by pool, as they are now. Of a node whose kubelet does not answer, since it has been
 /// stopped, there is no more than its object.
-pub(super) async fn pools_now(client: &Client) -> Result<BTreeMap<Pool, NodeFacts>, BackendError> {
+pub(crate) async fn pools_now(client: &Client) -> Result<BTreeMap<Pool, NodeFacts>, BackendError> {
     let seen = workers(client).await?.into_iter().map(|node| async {
         let name = node.name_any();
         let (configz, summary) = future::join(

@@ -267,7 +267,7 @@ async fn create(
             Ok((warm, client))
         }
         Err(error) => {
-            let (_, failed) = recover::undo(state, &journal, progress).await;
+            let (_, failed) = recover::undo(state, &journal, None, progress).await;
             for failure in failed {
                 tracing::warn!("{failure}");
             }

@@ -147,7 +147,7 @@ fn computed(pool: &str, memory: u64, as_if: u64) -> BTreeMap<&'static str, Strin
 }
 
 /// The patches of the whole configuration, or of one node.
-fn patches(of: &Value) -> Result<Vec<Value>, BackendError> {
+pub(crate) fn patches(of: &Value) -> Result<Vec<Value>, BackendError> {
     let texts = of["kubeadmConfigPatches"].as_array().into_iter().flatten();
     texts
         .filter_map(Value::as_str)

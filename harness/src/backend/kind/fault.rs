@@ -9,7 +9,7 @@ use crate::{
     backend::BackendError,
     journal::{Entry, Journal, Undo},
     recover,
-    scenario::{FillResource, NodeFault, NodeFill, Pool, Unit},
+    scenario::{FillResource, NodeFault, NodeFill, Unit},
 };
 
 /// Where kubeadm keeps the flags of a node's kubelet, which override its configuration.
@@ -18,16 +18,6 @@ const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 /// How long a node may take to be Ready once its kubelet runs.
 const READY: Duration = Duration::from_secs(60);
 
-/// The pool whose nodes this is done to.
-pub(super) fn pool(fault: &NodeFault) -> &Pool {
-    match fault {
-        NodeFault::Stop(unit) | NodeFault::Start(unit) => &unit.pool,
-        NodeFault::Fill(fill) | NodeFault::Empty(fill) => &fill.pool,
-        NodeFault::Threshold(threshold) => &threshold.pool,
-        NodeFault::Reserve(reserve) => &reserve.pool,
-    }
-}
-
 /// Does this to every node of its pool.
 pub(super) async fn inject(
     kind: &Kind,
@@ -35,7 +25,7 @@ pub(super) async fn inject(
     fault: &NodeFault,
 ) -> Result<(), BackendError> {
     let engine = &kind.engine;
-    for node in kind.nodes(pool(fault))? {
+    for node in kind.nodes(fault.pool())? {
         match fault {
             NodeFault::Stop(stop) => {
                 let unit = unit(stop.unit).to_owned();

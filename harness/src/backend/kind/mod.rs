@@ -20,8 +20,9 @@ use kube::Client;
 
 pub use self::cluster::{Options, down, print_config, up};
 pub(crate) use self::{
-    check::is_ready,
+    check::{is_ready, pools_now},
     cluster::{child_gone, delete},
+    config::{Plan, patches},
     engine::{Engine, is_gone},
     fault::{set_flags, stop_unit},
     services::forget_registry,
@@ -104,6 +105,10 @@ impl Backend for Kind {
         Some(&self.kubeconfig)
     }
 
+    fn is_own(&self) -> bool {
+        true
+    }
+
     fn target(&self) -> &Target {
         &self.target
     }
@@ -115,7 +120,7 @@ impl Backend for Kind {
     fn lacks(&self, scenario: &Spec) -> Option<String> {
         let steps = scenario.inject.iter().chain(&scenario.fix);
         let faults = steps.filter_map(|step| match step {
-            Verb::Node(fault) => Some(fault::pool(fault)),
+            Verb::Node(fault) => Some(fault.pool()),
             _ => None,
         });
         let mut pools = scenario.needs.node.iter().chain(faults);
