@@ -15,22 +15,34 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// Scenarios that do not pass yet, and what stands against it: they are ignored, with this as their
 /// kind.
 const NOT_YET: &[(&str, &str)] = &[
-    ("cpu-limit", "not seen to pass"),
-    ("kubelet-stopped", "not seen to pass"),
-    ("name-service-down", "kube-system has no name service"),
+    ("cpu-limit", "its probes do not time out"),
+    (
+        "kubelet-stopped",
+        "the detector does not name the silent node",
+    ),
+    (
+        "name-service-down",
+        "the dependent is not among the affected",
+    ),
     (
         "node-out-of-memory",
         "what a kubelet reserves cannot be changed",
     ),
-    ("runtime-stopped", "not seen to pass"),
-    ("three-victims", "not seen to pass"),
+    (
+        "runtime-stopped",
+        "the detector does not name the silent node",
+    ),
+    ("three-victims", "a dependent is not among the affected"),
     ("too-many-connections", "the database does not become ready"),
     (
         "unbound-dependency",
         "the dependent is not among the affected",
     ),
-    ("wrong-selector", "not seen to pass"),
-    ("wrong-target-port", "not seen to pass"),
+    ("wrong-selector", "the Service is not named"),
+    (
+        "wrong-target-port",
+        "the dependent is not among the affected",
+    ),
 ];
 
 fn main() -> ExitCode {
