@@ -122,6 +122,9 @@ fn share<T: PartialEq>(own: &mut Arc<T>, shared: &mut Arc<T>) {
 /// The id of a container's run that ended, and how long it took.
 type EndedRun = (String, SignedDuration);
 
+/// The logs of a pod, by container and run.
+type LogsOfPod = BTreeMap<(String, Run), FetchedLog>;
+
 /// Everything that was observed.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -140,7 +143,7 @@ pub struct Memory {
     /// When the oldest of `gone` and `changed` is to be forgotten.
     forget_at: Option<Timestamp>,
     /// What containers printed, by namespace and pod, then by container and run.
-    logs: BTreeMap<String, BTreeMap<String, BTreeMap<(String, Run), FetchedLog>>>,
+    logs: BTreeMap<String, BTreeMap<String, LogsOfPod>>,
     /// The last runs of containers that ended, by pod and container.
     runs: BTreeMap<(String, String), BTreeMap<String, Vec<EndedRun>>>,
     stats: BTreeMap<String, (Timestamp, NodeStats)>,

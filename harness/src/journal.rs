@@ -503,7 +503,7 @@ impl Drop for Inner {
         }
         // A program that is just being started has a copy of the file until it runs: without this
         // the lock, and so the run, would live as long.
-        let _ = written.file.unlock();
+        let _ = written.file.as_ref().map(fs::File::unlock);
     }
 }
 

@@ -5,7 +5,9 @@
 //! processes share the cluster. It is the warm one of the state folder, `CRASHBOOK_STATE_DIR` or
 //! the usual one, and stays warm: `crashbook down` deletes it.
 //!
-//! What each shows there is compared with what it shows on the embedded cluster.
+//! Variants take as long again, and so are run on demand: `--include-ignored`. So are the trials
+//! `agreement::NAME`, which compare what each shows there with what it shows on the embedded
+//! cluster.
 //!
 //! Where no container engine or no kind is there, the tests are ignored and their kind says why;
 //! with `CI=true` they fail instead.
@@ -29,6 +31,9 @@ use crashbook::scenario::{Catalogue, Scenario};
 use crashbook::state::State;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
+
+/// Why a trial is not run unless it is asked for.
+const ON_DEMAND: &str = "on demand";
 
 /// What the trials of this process share, from the first one on.
 struct Shared {
@@ -54,17 +59,27 @@ fn main() -> ExitCode {
     };
     let mut all: Vec<_> = scenarios.with_variants().cloned().collect();
     all.sort_by_key(suite::order);
-    let trials: Vec<_> = all
-        .into_iter()
-        .map(|scenario| {
-            let name = format!("kind::{}", scenario.name().replace('/', "::"));
-            let trial = Trial::test(name, move || trial(&scenario));
-            match lacking {
-                Some(lacking) => trial.with_kind(lacking).with_ignored_flag(true),
-                None => trial,
+    let named = |prefix: &str, scenario: &Scenario| {
+        format!("{prefix}::{}", scenario.name().replace('/', "::"))
+    };
+    let mut trials = Vec::new();
+    for scenario in &all {
+        let run = scenario.clone();
+        let trial = Trial::test(named("kind", scenario), move || passes(&run).map(drop));
+        trials.push(match lacking {
+            Some(lacking) => trial.with_kind(lacking).with_ignored_flag(true),
+            None if scenario.name().contains('/') => {
+                trial.with_kind(ON_DEMAND).with_ignored_flag(true)
             }
-        })
-        .collect();
+            None => trial,
+        });
+    }
+    for scenario in all {
+        let name = named("agreement", &scenario);
+        let trial = Trial::test(name, move || agrees(&scenario, &passes(&scenario)?));
+        let why = lacking.unwrap_or(ON_DEMAND);
+        trials.push(trial.with_kind(why).with_ignored_flag(true));
+    }
     // The claims decide what really runs at once.
     args.test_threads.get_or_insert(trials.len().max(1));
     let conclusion = libtest_mimic::run(&args, trials);
@@ -76,7 +91,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn trial(scenario: &Scenario) -> Result<(), Failed> {
+fn passes(scenario: &Scenario) -> Result<Run, Failed> {
     let shared = SHARED.get_or_init(open).as_ref().map_err(Failed::from)?;
     let session = shared.session.lock();
     let session = session.unwrap_or_else(PoisonError::into_inner).clone();
@@ -84,7 +99,7 @@ fn trial(scenario: &Scenario) -> Result<(), Failed> {
     let tell: Tell = Arc::new(|_, _, _| ());
     let run = shared.runtime.block_on(session.run(scenario, &tell));
     match run.outcome {
-        Outcome::Pass => agrees(scenario, &run),
+        Outcome::Pass => Ok(run),
         _ => Err(story(run).into()),
     }
 }

@@ -218,7 +218,7 @@ fn a_sidecar_refuses_its_configuration() {
     );
     let words = "[2026-11-24 11:59:20.100][1][critical][main] [source/server/server.cc:131] error initializing configuration \
                  '/etc/envoy/envoy.yaml': Protobuf message (type envoy.config.bootstrap.v3.Bootstrap reason INVALID_ARGUMENT: no such field: 'lissteners') has unknown fields";
-    State::of(&pod("cart-0", "StatefulSet/cart", &spec, &status))
+    State::of(&pod("cart-0", "StatefulSet/cart", spec, &status))
         .log_of("cart-0", "envoy", Run::Current, words)
         .names(&[
             "certain app-config-invalid StatefulSet shop/cart <- ConfigMap shop/envoy-config data[\"envoy.yaml\"]",
