@@ -230,6 +230,6 @@ fn a_volume_that_cannot_be_mounted() {
     state.at("2026-11-24T12:04:00Z").says(&[]);
     let noise = "MountVolume.SetUp failed for volume \"kube-api-access-x\" : failed to sync configmap cache: timed out waiting for the condition";
     starting(noise, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z").says(&[]);
-    let noise = "Unable to attach or mount volumes: unmounted volumes=[logs], unattached volumes=[], failed to process volumes=[logs]: error processing PVC shop/logs: failed to fetch PVC from API server: persistentvolumeclaims \"logs\" is forbidden: User \"system:node:a\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"shop\": no relationship found between node 'a' and this object";
+    let noise = "Unable to attach or mount volumes: unmounted volumes=[logs], unattached volumes=[], failed to process volumes=[logs]: error processing PVC shop/logs: failed to fetch PVC from API server: persistentvolumeclaims \"logs\" is forbidden: User \"system:node:a\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"shop\": no relationship found between node ''a'' and this object";
     starting(noise, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z").says(&[]);
 }

@@ -387,7 +387,6 @@ async fn generators(kubectl: &Kubectl) {
             ),
             ("create priorityclass high --value=100", "created"),
             ("create ingress i -n tools --rule=a.b/=web:80", "created"),
-            ("autoscaled",),
             ("auth can-i create pods", "yes"),
             ("auth can-i --list", "[*]"),
             ("auth whoami", "kubernetes-admin"),

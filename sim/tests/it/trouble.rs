@@ -12,6 +12,10 @@ use kube::runtime::controller::{Action, Controller};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use serde_json::json;
 
+/// In this time whoever is refused a few times has tried as often: kube-rs waits for half a minute
+/// at most, and as long again by chance.
+const TRIED_AGAIN: Duration = Duration::from_secs(240);
+
 fn map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap()
 }
@@ -36,12 +40,12 @@ async fn trouble(cluster: &Cluster, maps: &Api<ConfigMap>) {
             2 => {
                 cluster.cut_watches();
                 cluster.refuse(500, 3);
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(TRIED_AGAIN).await;
             }
             3 => {
                 cluster.cut_watches();
                 cluster.refuse(429, 2);
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(TRIED_AGAIN).await;
             }
             _ => {
                 cluster.slow_lists(Duration::from_secs(7));
