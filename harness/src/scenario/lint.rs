@@ -145,11 +145,7 @@ impl Scenario {
                     .values()
                     .flat_map(|service| service.files.values().cloned()),
             )
-            .chain([
-                SPEC.to_owned(),
-                README.to_owned(),
-                "programs.yaml".to_owned(),
-            ])
+            .chain([SPEC.to_owned(), README.to_owned()])
             .collect();
         for (file, source) in &self.files {
             // What a variant takes over it may leave unused.
