@@ -14,6 +14,18 @@ pub(super) fn are_there(pod: &Pod, view: &View<'_>) -> bool {
     let Some(controller) = &pod.controller else {
         return false;
     };
+    // The workload's status comes later than its pods: while this one goes and a younger one is not
+    // ready, it is missing, whatever the status still says.
+    let waits = |sibling: &Pod| {
+        sibling.deleting.is_none()
+            && !sibling.is_finished()
+            && !sibling.is_ready()
+            && sibling.created >= pod.created
+            && sibling.uid != pod.uid
+    };
+    if pod.deleting.is_some() && view.pods_of(&controller.uid).any(waits) {
+        return false;
+    }
     let workload = view.workload(pod).reference;
     let (namespace, name) = (pod.namespace.as_str(), workload.name.as_str());
     let answer = match workload.kind.as_str() {

@@ -130,7 +130,13 @@ fn a_taint_that_somebody_set() {
         "status: {replicas: 1, readyReplicas: 1}",
     );
     gone.and(&there).says(&[]);
-    state.and(&there).says(&[]);
+    state.clone().and(&there).says(&[]);
+    // The set's status is not: it still counts the one that goes, and the other one waits.
+    let waits = pod("web-1", "StatefulSet")
+        .replace("T11:00:00Z", "T11:59:01Z")
+        .replace("phase: Running", "phase: Pending");
+    let stale = state.and(&there).and(&removed()).and(&waits);
+    stale.says(&[&certain]);
 }
 
 #[test]
