@@ -16,11 +16,12 @@
 mod agreement;
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use agreement::differences;
+use agreement::Record;
 use crashbook::backend::kind;
 use crashbook::progress::Progress;
 use crashbook::report;
@@ -104,13 +105,20 @@ fn passes(scenario: &Scenario) -> Result<Run, Failed> {
     }
 }
 
-/// Whether the embedded cluster shows of this scenario what kind has shown.
+/// Whether the embedded cluster shows of this scenario what kind has shown. With
+/// `CRASHBOOK_UPDATE=1`, what kind has shown is kept as the record that the embedded cluster is
+/// compared with where there is no kind.
 fn agrees(scenario: &Scenario, run: &Run) -> Result<(), Failed> {
+    let record = Record::of(run);
+    if env::var_os("CRASHBOOK_UPDATE").is_some() {
+        fs::write(Record::path(scenario.name()), record.to_string())?;
+    }
     let dir = tempfile::tempdir()?;
     let state = State::open(Some(dir.path()))?;
     let tell: Tell = Arc::new(|_, _, _| ());
     let suite = embedded::one(scenario, 1, &state, &tell);
-    let differences = suite.scenarios.iter().flat_map(|sim| differences(run, sim));
+    let runs = suite.scenarios.iter();
+    let differences = runs.flat_map(|sim| record.differences(&Record::of(sim)));
     match differences.collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
         some => Err(format!(

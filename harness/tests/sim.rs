@@ -1,12 +1,18 @@
 //! Every scenario on an embedded cluster, as a test `sim::NAME`: each on a cluster, a runtime and a
-//! clock of its own, without a container engine.
+//! clock of its own, without a container engine. It must show of the fault what kind showed, as it
+//! is recorded in `tests/agreement`.
 
+#[path = "support/agreement.rs"]
+mod agreement;
+
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use agreement::Record;
 use crashbook::report;
 use crashbook::run::embedded;
-use crashbook::run::outcome::Outcome;
+use crashbook::run::outcome::{Outcome, Run};
 use crashbook::run::suite::Tell;
 use crashbook::scenario::{Catalogue, Scenario};
 use crashbook::state::State;
@@ -35,32 +41,51 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let trials = scenarios.iter().cloned().map(|scenario| {
-        let name = format!("sim::{}", scenario.name());
+    let trials = scenarios.with_variants().cloned().map(|scenario| {
+        let name = named("sim", &scenario);
         let not_yet = NOT_YET.iter().find(|(name, _)| *name == scenario.name());
-        let trial = Trial::test(name, move || trial(&scenario));
+        let trial = Trial::test(name, move || passes(&scenario).map(drop));
         match not_yet {
             Some((_, why)) => trial.with_kind(*why).with_ignored_flag(true),
             None => trial,
         }
     });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    let mut trials: Vec<_> = trials.collect();
+    for scenario in scenarios.with_variants().cloned() {
+        let name = named("agreement", &scenario);
+        let trial = Trial::test(name, move || agrees(&scenario));
+        trials.push(trial.with_kind("on demand").with_ignored_flag(true));
+    }
+    libtest_mimic::run(&args, trials).exit_code()
 }
 
-fn trial(scenario: &Scenario) -> Result<(), Failed> {
+fn named(prefix: &str, scenario: &Scenario) -> String {
+    format!("{prefix}::{}", scenario.name().replace('/', "::"))
+}
+
+fn passes(scenario: &Scenario) -> Result<Run, Failed> {
     let dir = tempfile::tempdir()?;
     let state = State::open(Some(dir.path()))?;
     let tell: Tell = Arc::new(|_, _, _| ());
-    let suite = embedded::one(scenario, 1, &state, &tell);
-    match suite.outcome {
-        Outcome::Pass
-            if suite
-                .scenarios
-                .iter()
-                .all(|run| run.outcome == Outcome::Pass) =>
-        {
-            Ok(())
+    let mut suite = embedded::one(scenario, 1, &state, &tell);
+    match suite.scenarios.pop() {
+        Some(run) if suite.outcome == Outcome::Pass && run.outcome == Outcome::Pass => Ok(run),
+        run => {
+            suite.scenarios.extend(run);
+            Err(report::text(&suite).into())
         }
-        _ => Err(report::text(&suite).into()),
+    }
+}
+
+/// Whether it shows of the fault what kind showed when it was recorded.
+fn agrees(scenario: &Scenario) -> Result<(), Failed> {
+    let path = Record::path(scenario.name());
+    let record: Record = fs::read_to_string(&path)?.parse()?;
+    match record
+        .differences(&Record::of(&passes(scenario)?))
+        .as_slice()
+    {
+        [] => Ok(()),
+        some => Err(format!("it disagrees with kind:\n{}", some.join("\n")).into()),
     }
 }

@@ -7,7 +7,8 @@
 //!   proves
 //! - [`detector`] is what the detector under test says, [`attribution`] of whom, and [`judge`]
 //!   whether it is right
-//! - [`outcome`] is the report, [`story`] what is told where it is no good one
+//! - [`outcome`] is the report, [`story`] what is told where it is no good one, [`signals`] what the
+//!   cluster showed of the fault
 
 pub mod attribution;
 pub mod cluster;
@@ -19,6 +20,7 @@ pub mod outcome;
 pub mod pipeline;
 pub mod proof;
 pub mod sight;
+pub mod signals;
 pub mod stop;
 pub mod story;
 pub mod suite;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::attribution::Stray;
 use super::judge::Wrong;
+use super::signals::Signal;
 
 /// How a run ended. The later is the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -146,6 +147,9 @@ pub struct Run {
     /// Where it did not pass: the scenario's last states, for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<String>,
+    /// What the cluster showed of the fault, for who compares clusters.
+    #[serde(skip)]
+    pub signals: Vec<Signal>,
 }
 
 impl Run {
@@ -168,6 +172,7 @@ impl Run {
             kept: None,
             left: Vec::new(),
             story: None,
+            signals: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use super::judge::{self, Judgement, Marks};
 use super::outcome::{Begun, Kept, Outcome, Run, Stage, Times};
 use super::proof::{self, Ground, Shown};
 use super::sight::{History, Sight, Version};
+use super::signals::signals;
 use super::stop::{Stop, causes};
 use super::story;
 use super::verbs::Hand;
@@ -176,7 +177,8 @@ impl Course<'_> {
         self.begin(Stage::Inject);
         let since = self.sight.mark();
         let begun = Instant::now();
-        marks.injected = Some(clock::now());
+        let injected = clock::now();
+        marks.injected = Some(injected);
         self.marks = Some(marks);
         let limits = &rendered.spec.limits;
         let by = begun + limits.symptom;
@@ -191,6 +193,7 @@ impl Course<'_> {
         self.begin(Stage::Verdict);
         self.settle(&shown.versions).await?;
         self.verdict(&rendered, &marks).await?;
+        self.run.signals = (self.sight).look(|history| signals(history, since, injected));
         if self.bench.keep {
             return Ok(());
         }

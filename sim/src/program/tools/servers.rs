@@ -864,7 +864,7 @@ fn sql_log(tool: &Tool<'_>, text: &str) {
         .now()
         .to_zoned(jiff::tz::TimeZone::UTC);
     let stamp = now.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
-    tool.err(&format!("{stamp} GMT [1] {text}"));
+    tool.err(&format!("{stamp} UTC [1] {text}"));
 }
 
 /// Settings of PostgreSQL that are amounts.
