@@ -12,8 +12,8 @@
 //!
 //! # Not before
 //!
-//! The second failure, a Job's first. Over when the present run has outlasted twice the last plus
-//! 10 s.
+//! The second failure, a Job's first; where the server says that it is starting or shutting down,
+//! 30 s after the first one. Over when the present run has outlasted twice the last plus 10 s.
 //!
 //! # Looks like
 //!
@@ -24,12 +24,14 @@
 //!
 //! Look after the server: its limits, its volume, its role.
 
+use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::facts::Pod;
+use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
-use crate::rules::{Judge, Need, Rule, dependency, failing, tried};
+use crate::rules::failing::{self, Failing};
+use crate::rules::{Judge, Need, Rule, dependency, tried};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence};
 use crate::view::View;
@@ -40,6 +42,9 @@ pub(super) const RULE: Rule = Rule {
     judges: &[Judge::Pod(judge)],
 };
 
+/// How long a server may say that it is starting or shutting down.
+const PASSING: SignedDuration = SignedDuration::from_secs(30);
+
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
         if failing.ended_well() || !failing.is_lasting(pod) {
@@ -48,6 +53,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some((line, said)) = failing.main_if(|meaning| meaning == Meaning::WorkRefused) else {
             continue;
         };
+        if is_passing(&failing, view) {
+            continue;
+        }
         let workload = view.workload(pod);
         let name = failing.container.name();
         let in_words = tried::in_words(&failing).into_iter().map(|tried| tried.host);
@@ -90,4 +98,17 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         .remedy("Look after what refuses: its limits, its volume, its role", describe);
         findings.push(finding);
     }
+}
+
+/// Whether the last run of a container failed of a server that was just starting or shutting down.
+pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
+    let all = failing::containers(pod, view);
+    let mut failing = all.iter().filter(|failing| failing.container.name() == container.name());
+    failing.any(|failing| is_passing(failing, view))
+}
+
+fn is_passing(failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
+    let said = failing.main_if(|meaning| meaning == Meaning::WorkRefused);
+    said.is_some_and(|(_, said)| said.field("passing").is_some())
+        && !view.ripe(failing.since, PASSING)
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
 use crate::kubernetes::references::{Source, config_references};
 use crate::object::Kind;
-use crate::rules::{access_denied, dependency_unreachable, policy};
+use crate::rules::{access_denied, dependency_refusing, dependency_unreachable, policy};
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::{self, LONGEST, Words};
@@ -237,6 +237,7 @@ pub(super) fn may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bo
         || policy::is_mended(pod, &ended.container, view)
         || access_denied::is_mended(pod, &ended.container, view)
         || dependency_unreachable::is_awaited(pod, &ended.container, view)
+        || dependency_refusing::is_awaited(pod, &ended.container, view)
 }
 
 /// Whether the present run printed last what the last one never did, as far as its log goes.

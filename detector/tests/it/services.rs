@@ -390,6 +390,20 @@ fn a_server_that_refuses_the_work() {
 }
 
 #[test]
+fn a_server_that_says_that_it_stops_or_starts() {
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    for passing in ["shutting down", "starting up"] {
+        let words = format!("connecting to db:5432\nFATAL:  the database system is {passing}");
+        let state = failing("", &words).and(&up);
+        check(state.clone().at("2026-11-24T11:59:40Z"), &[]);
+        check(
+            state,
+            &["certain dependency-refusing Deployment shop/web <- Pod shop/db-0"],
+        );
+    }
+}
+
+#[test]
 fn what_is_behind_the_dependency_explains_it() {
     let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
     let waiting = db("db", PORT, "False", "{containerPort: 5432}").replace(

@@ -273,7 +273,11 @@ impl Hand<'_> {
                 ..DeleteParams::default()
             };
             let what = format!("delete {}/{found}", name.kind);
-            api.delete(&found, &params).await.map_err(Stop::api(what))?;
+            match api.delete(&found, &params).await {
+                // It went by itself since it was found.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                deleted => drop(deleted.map_err(Stop::api(what))?),
+            }
         }
         Ok(Vec::new())
     }
