@@ -165,6 +165,7 @@ const FIELDS: &[&str] = &[
     "name",
     "namespace",
     "port",
+    "passing",
     "problem",
     "resource",
     "user",
