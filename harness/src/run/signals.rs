@@ -11,8 +11,9 @@ use super::sight::{History, What};
 /// Something that the cluster showed for the first time of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
-    /// How long after the injection began, in milliseconds.
-    pub at_ms: i64,
+    /// How long after the injection began, in milliseconds; none where the healthy cluster showed it
+    /// before.
+    pub at_ms: Option<i64>,
     /// The object, as kind and name.
     pub object: String,
     /// What of it is told: `container web`, `condition Ready`, `event BackOff`, `status`.
@@ -21,8 +22,8 @@ pub struct Signal {
     pub words: String,
 }
 
-/// All that was shown from a mark on, each once: what the healthy cluster showed before is no signal
-/// of the fault.
+/// All that was shown, each once: by the healthy cluster up to a mark, from then on since the
+/// injection began.
 pub fn signals(history: &History, mark: usize, injected: Timestamp) -> Vec<Signal> {
     let mut known: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut signals = Vec::new();
@@ -42,10 +43,10 @@ pub fn signals(history: &History, mark: usize, injected: Timestamp) -> Vec<Signa
             }
         };
         for (part, words) in shown {
-            if known.insert((of.clone(), part.clone(), words.clone())) && index >= mark {
+            if known.insert((of.clone(), part.clone(), words.clone())) {
                 let after = injected.duration_until(sighting.at).as_millis();
                 signals.push(Signal {
-                    at_ms: i64::try_from(after).unwrap_or(i64::MAX),
+                    at_ms: (index >= mark).then(|| i64::try_from(after).unwrap_or(i64::MAX)),
                     object: of.clone(),
                     part,
                     words,
@@ -169,12 +170,14 @@ mod tests {
         assert_eq!(
             told,
             [
+                (None, "Pod/web status: Running".to_owned()),
+                (None, "Pod/web container nginx: running".to_owned()),
                 (
-                    2000,
+                    Some(2000),
                     "Pod/web container nginx: terminated Error 1".to_owned()
                 ),
                 (
-                    3000,
+                    Some(3000),
                     "Pod/web event BackOff: Back-off restarting".to_owned()
                 ),
             ]

@@ -864,7 +864,12 @@ fn sql_log(tool: &Tool<'_>, text: &str) {
         .now()
         .to_zoned(jiff::tz::TimeZone::UTC);
     let stamp = now.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
-    tool.err(&format!("{stamp} UTC [1] {text}"));
+    // What is said while the settings are read comes before that of the time zone is in force.
+    let is_of_settings = text.starts_with("LOG:  invalid value")
+        || text.starts_with("LOG:  unrecognized")
+        || text.starts_with("HINT:");
+    let zone = if is_of_settings { "GMT" } else { "UTC" };
+    tool.err(&format!("{stamp} {zone} [1] {text}"));
 }
 
 /// Settings of PostgreSQL that are amounts.
