@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Taint;
 
+use crate::quantity;
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -45,8 +47,8 @@ pub struct NodeConfig {
     /// What it has, as quantities by resource: `cpu`, `memory`, `ephemeral-storage`, `pods`, and
     /// whatever else pods may ask for.
     pub capacity: BTreeMap<String, String>,
-    /// What pods may ask for, where that is less than the capacity.
-    pub allocatable: BTreeMap<String, String>,
+    /// The kubelet's `systemReserved`: what it keeps back from pods, as quantities by resource.
+    pub system_reserved: BTreeMap<String, String>,
     /// How long its lease lasts. It is renewed four times as often.
     pub lease: Duration,
     /// The kubelet's `evictionHard`: by signal, such as `memory.available`, an amount or a share
@@ -78,7 +80,7 @@ impl NodeConfig {
             labels: BTreeMap::new(),
             taints: Vec::new(),
             capacity: capacity.into_iter().map(text).collect(),
-            allocatable: BTreeMap::new(),
+            system_reserved: BTreeMap::new(),
             lease: Duration::from_secs(40),
             eviction_hard: BTreeMap::new(),
             pressure_transition: Duration::from_secs(300),
@@ -105,12 +107,136 @@ impl NodeConfig {
         node
     }
 
-    /// What pods may ask for of each resource.
-    pub(crate) fn allocatable(&self) -> BTreeMap<String, String> {
+    /// What there is of each resource, as the kubelet says it: local storage is what its own file
+    /// system holds.
+    pub(crate) fn capacity(&self) -> BTreeMap<String, String> {
         let mut all = self.capacity.clone();
-        for (name, amount) in &self.allocatable {
-            all.insert(name.clone(), amount.clone());
+        if let Some((bytes, _)) = self.own_nodefs {
+            let amount = format!("{}Ki", bytes / 1024);
+            all.insert("ephemeral-storage".to_owned(), amount);
         }
         all
+    }
+
+    /// How much of a resource there is, in whole units.
+    fn has(&self, resource: &str) -> u64 {
+        let amount = self.capacity.get(resource);
+        whole(amount.and_then(|amount| quantity::parse(amount)))
+    }
+
+    /// Its memory in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.has("memory")
+    }
+
+    /// How many bytes of memory all its pods together may use: the kernel sees to it.
+    ///
+    /// Source: `pkg/kubelet/cm/node_container_manager_linux.go`,
+    /// `getNodeAllocatableInternalAbsolute`.
+    pub(crate) fn memory_of_pods(&self) -> u64 {
+        let reserved = self.system_reserved.get("memory");
+        let reserved = whole(reserved.and_then(|amount| quantity::parse(amount)));
+        self.memory().saturating_sub(reserved)
+    }
+
+    /// What pods may ask for of each resource: what is there, without what is kept back for the
+    /// system and for the kubelet's own thresholds.
+    ///
+    /// Source: `pkg/kubelet/cm/node_container_manager_linux.go`, `GetNodeAllocatableReservation`.
+    pub(crate) fn allocatable(&self) -> BTreeMap<String, String> {
+        let mut all = self.capacity();
+        for (resource, amount) in &mut all {
+            let Some(capacity) = quantity::parse(amount) else {
+                continue;
+            };
+            let reserved = self.system_reserved.get(resource);
+            let mut kept = reserved
+                .and_then(|amount| quantity::parse(amount))
+                .unwrap_or(0);
+            let signal = match resource.as_str() {
+                "memory" => "memory.available",
+                "ephemeral-storage" => "nodefs.available",
+                _ => "",
+            };
+            let least = self.eviction_hard.get(signal);
+            if let Some(least) = least.and_then(|least| threshold(least, whole(Some(capacity)))) {
+                kept += i128::from(least) * 1_000_000_000;
+            }
+            if kept > 0 {
+                let left = capacity.saturating_sub(kept).max(0);
+                *amount = match amount.ends_with('i') {
+                    true => quantity::binary(left),
+                    false => quantity::decimal(left),
+                };
+            }
+        }
+        all
+    }
+}
+
+/// Whole units of an amount.
+fn whole(amount: Option<quantity::Nanos>) -> u64 {
+    let amount = amount.unwrap_or(0) / 1_000_000_000;
+    u64::try_from(amount).unwrap_or(0)
+}
+
+/// The least of something of which there is so much in all.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "as the kubelet computes it"
+)]
+pub(crate) fn threshold(value: &str, all: u64) -> Option<u64> {
+    match value.strip_suffix('%') {
+        Some(percent) => {
+            let percent: f64 = percent.parse().ok()?;
+            (0.0..=100.0)
+                .contains(&percent)
+                .then(|| (all as f64 * (percent / 100.0)) as u64)
+        }
+        None => quantity::parse(value)
+            .filter(|least| *least >= 0)
+            .map(|least| whole(Some(least))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_amounts_or_shares() {
+        for (value, all, expected) in [
+            ("8%", 1000, Some(80)),
+            ("100Mi", 0, Some(100 << 20)),
+            ("0%", 1000, Some(0)),
+            ("101%", 1000, None),
+            ("much", 1000, None),
+            ("-1", 1000, None),
+        ] {
+            assert_eq!(threshold(value, all), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn pods_may_ask_for_what_is_not_kept_back() {
+        let mut node = NodeConfig::worker("worker");
+        node.capacity.insert("memory".into(), "8Gi".into());
+        node.system_reserved
+            .insert("memory".into(), "1024Mi".into());
+        node.system_reserved.insert("cpu".into(), "500m".into());
+        node.eviction_hard
+            .insert("memory.available".into(), "1Gi".into());
+        let all = node.allocatable();
+        assert_eq!(
+            (all["memory"].as_str(), all["cpu"].as_str()),
+            ("6Gi", "7500m")
+        );
+        assert_eq!(all["pods"], "110");
+        assert_eq!(node.memory_of_pods(), 7 << 30);
+        node.system_reserved.insert("memory".into(), "9Gi".into());
+        assert_eq!(node.allocatable()["memory"], "0");
+        assert_eq!(node.memory_of_pods(), 0);
     }
 }

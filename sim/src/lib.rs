@@ -208,14 +208,26 @@ impl Cluster {
         kubelet::stop_beside(&mut self.world(), name);
     }
 
-    /// Whether a container beside the cluster serves a port.
-    pub fn beside_serves(&self, name: &str, port: u16) -> bool {
-        kubelet::serves(&self.world(), name, port)
+    /// Goes on once a container beside the cluster serves a port.
+    pub async fn beside_serves(&self, name: &str, port: u16) {
+        self.until(|world| kubelet::serves(world, name, port)).await;
     }
 
-    /// Whether a container beside the cluster has printed this.
-    pub fn beside_has_printed(&self, name: &str, text: &str) -> bool {
-        kubelet::has_printed(&self.world(), name, text)
+    /// Goes on once a container beside the cluster has printed this.
+    pub async fn beside_prints(&self, name: &str, text: &str) {
+        self.until(|world| kubelet::has_printed(world, name, text))
+            .await;
+    }
+
+    /// Waits until something is so, and looks whenever something changed.
+    async fn until(&self, is_so: impl Fn(&World) -> bool) {
+        let mut changed = self.changed();
+        while !is_so(&self.world()) {
+            if changed.changed().await.is_err() {
+                // It never changes again.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// A kubeconfig for a cluster that is served at a URL.

@@ -124,7 +124,7 @@ impl Machine {
                     { "type": "InternalIP", "address": self.address },
                     { "type": "Hostname", "address": name },
                 ],
-                "capacity": config.capacity,
+                "capacity": config.capacity(),
                 "allocatable": config.allocatable(),
                 "conditions": [
                     condition("MemoryPressure", "False", "KubeletHasSufficientMemory",

@@ -35,9 +35,6 @@ const HOST_MEMORY: u64 = 32 << 30;
 /// How long a kubelet or a service may take until it is there.
 const READY: Duration = Duration::from_secs(60);
 
-/// How often it is asked whether a service serves: nothing tells of that.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
-
 /// An embedded cluster.
 pub struct Sim {
     cluster: Cluster,
@@ -47,6 +44,8 @@ pub struct Sim {
     seed: u64,
     /// The thresholds of each node's kubelet, as the cluster was made.
     thresholds: BTreeMap<String, BTreeMap<String, String>>,
+    /// The memory that each node's kubelet kept back, as the cluster was made.
+    reserved: BTreeMap<String, String>,
     /// How much is used up of what on which node.
     filled: Mutex<BTreeMap<(String, Resource), u64>>,
     /// The containers beside the cluster that were made, by the names under which they are found.
@@ -69,6 +68,13 @@ impl Sim {
         let thresholds = nodes
             .map(|node| (node.name.clone(), node.eviction_hard.clone()))
             .collect();
+        let nodes = config.nodes.iter();
+        let reserved = nodes
+            .filter_map(|node| {
+                let memory = node.system_reserved.get("memory")?;
+                Some((node.name.clone(), memory.clone()))
+            })
+            .collect();
         let cluster = Cluster::start(config);
         let client = Client::new(cluster.router(), "default");
         let target = Target {
@@ -85,6 +91,7 @@ impl Sim {
             pools,
             seed,
             thresholds,
+            reserved,
             filled: Mutex::default(),
             beside: Mutex::default(),
         })
@@ -173,7 +180,8 @@ fn config(seed: u64) -> Result<Config, BackendError> {
                     .ok_or_else(|| wrong(format!("it knows no {flag}={value} of a kubelet")))?;
             }
         }
-        reserve(&mut made);
+        made.capacity
+            .insert("memory".to_owned(), format!("{}Ki", HOST_MEMORY >> 10));
         config.nodes.push(made);
     }
     for patch in &shared {
@@ -197,10 +205,11 @@ fn set(node: &mut NodeConfig, flag: &str, value: &str) -> Option<()> {
             }
         }
         "system-reserved" => {
-            let reserved: Quantity = value.strip_prefix("memory=")?.parse().ok()?;
-            let left = i128::from(HOST_MEMORY) - reserved.ceil();
-            node.allocatable
-                .insert("memory".to_owned(), left.max(0).to_string());
+            for one in value.split(',') {
+                let (resource, amount) = one.split_once('=')?;
+                node.system_reserved
+                    .insert(resource.to_owned(), amount.to_owned());
+            }
         }
         "eviction-pressure-transition-period" => node.pressure_transition = seconds(value)?,
         "node-status-update-frequency" => node.status_frequency = seconds(value)?,
@@ -211,23 +220,6 @@ fn set(node: &mut NodeConfig, flag: &str, value: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
-}
-
-/// Takes from what pods may ask for what the kubelet keeps back for its own thresholds.
-fn reserve(node: &mut NodeConfig) {
-    node.capacity
-        .insert("memory".to_owned(), format!("{}Ki", HOST_MEMORY >> 10));
-    let Some(percent) = node
-        .eviction_hard
-        .get("memory.available")
-        .and_then(|least| least.strip_suffix('%')?.parse::<f64>().ok())
-    else {
-        return;
-    };
-    let kept = (HOST_MEMORY as f64 * percent / 100.0) as u64;
-    let left = HOST_MEMORY.saturating_sub(kept);
-    node.allocatable
-        .insert("memory".to_owned(), left.to_string());
 }
 
 /// A time such as `12s`.
@@ -269,10 +261,6 @@ impl Backend for Sim {
     }
 
     fn lacks(&self, scenario: &Spec) -> Option<String> {
-        let mut steps = scenario.inject.iter().chain(&scenario.fix);
-        if steps.any(|step| matches!(step, Verb::Node(NodeFault::Reserve(_)))) {
-            return Some(RESERVES.to_owned());
-        }
         let steps = scenario.inject.iter().chain(&scenario.fix);
         let faults = steps.filter_map(|step| match step {
             Verb::Node(fault) => Some(fault.pool()),
@@ -318,11 +306,14 @@ impl Backend for Sim {
                 self.empty(node, resource)
             }
             Undo::RestoreThreshold { node, flags } => {
-                let (signal, value) = flags.split_once('<')?;
-                self.do_to(
-                    node,
-                    &sim::NodeFault::Threshold(signal.into(), value.into()),
-                )
+                let fault = match flags.strip_prefix(RESERVED) {
+                    Some(bytes) => sim::NodeFault::Reserve(bytes.parse().ok()?),
+                    None => {
+                        let (signal, value) = flags.split_once('<')?;
+                        sim::NodeFault::Threshold(signal.to_owned(), value.to_owned())
+                    }
+                };
+                self.do_to(node, &fault)
             }
             Undo::RemoveContainer { container } => {
                 self.cluster.stop_beside(container);
@@ -397,15 +388,12 @@ impl Backend for Sim {
             self.cluster
                 .start_beside(&host, &beside)
                 .map_err(unable(name))?;
-            let serves = || match &service.ready {
-                ServiceReady::Log(text) => self.cluster.beside_has_printed(&host, &text.0),
-                ServiceReady::Tcp(port) | ServiceReady::Http(port) => {
-                    self.cluster.beside_serves(&host, *port)
-                }
-            };
             let waiting = async {
-                while !serves() {
-                    tokio::time::sleep(ASK_AGAIN).await;
+                match &service.ready {
+                    ServiceReady::Log(text) => self.cluster.beside_prints(&host, &text.0).await,
+                    ServiceReady::Tcp(port) | ServiceReady::Http(port) => {
+                        self.cluster.beside_serves(&host, *port).await;
+                    }
                 }
             };
             tokio::time::timeout(READY, waiting)
@@ -429,8 +417,8 @@ impl Backend for Sim {
     }
 }
 
-/// Why nothing is reserved on its nodes.
-const RESERVES: &str = "its kubelets reserve what they were made to reserve";
+/// How the journal calls what a kubelet kept back for the system.
+const RESERVED: &str = "system-reserved=memory=";
 
 /// What can be used up on a node, and how the journal calls it.
 const RESOURCES: [(Resource, &str); 5] = [
@@ -483,6 +471,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An amount of something on a node, in bytes or pieces.
+fn bytes(what: &str, node: &str, amount: &str) -> Result<u64, BackendError> {
+    let amount: Quantity = amount
+        .parse()
+        .map_err(|error: NotAQuantity| BackendError::Answer {
+            what: format!("the {what} on node {node}"),
+            problem: error.to_string(),
+        })?;
+    Ok(u64::try_from(amount.ceil()).unwrap_or(0))
+}
+
 impl Sim {
     fn do_to(&self, node: &str, fault: &sim::NodeFault) -> Result<(), BackendError> {
         self.cluster
@@ -527,14 +526,7 @@ impl Sim {
                 recover::node_ready(&self.client, &node, READY).await
             }
             NodeFault::Fill(fill) => {
-                let amount: Quantity =
-                    fill.amount
-                        .parse()
-                        .map_err(|error: NotAQuantity| BackendError::Answer {
-                            what: format!("the amount to fill on node {node}"),
-                            problem: error.to_string(),
-                        })?;
-                let amount = u64::try_from(amount.ceil()).unwrap_or(0);
+                let amount = bytes("amount to fill", &node, &fill.amount)?;
                 let of = resource(fill.resource);
                 let path = RESOURCES.iter().find(|(known, _)| *known == of);
                 let path = path.map_or("", |(_, name)| name).to_owned();
@@ -546,11 +538,17 @@ impl Sim {
                 self.do_to(&node, &sim::NodeFault::Fill(of, amount))
             }
             NodeFault::Empty(fill) => self.empty(&node, resource(fill.resource)),
-            NodeFault::Reserve(_) => Err(BackendError::Unable {
-                backend: "sim",
-                what: format!("reserve memory of node {node}"),
-                why: RESERVES.to_owned(),
-            }),
+            NodeFault::Reserve(reserve) => {
+                let memory = bytes("memory to reserve", &node, &reserve.memory)?;
+                let before = self.reserved.get(&node).map_or("0", String::as_str);
+                let before = bytes("memory that is reserved", &node, before)?;
+                let _ = journal.record(Undo::RestoreThreshold {
+                    node: node.clone(),
+                    flags: format!("{RESERVED}{before}"),
+                })?;
+                self.do_to(&node, &sim::NodeFault::Reserve(memory))?;
+                recover::node_ready(&self.client, &node, READY).await
+            }
             NodeFault::Threshold(wanted) => {
                 let before = self
                     .thresholds

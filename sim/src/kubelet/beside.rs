@@ -134,10 +134,11 @@ pub(crate) fn start(world: &mut World, name: &str, beside: &Beside) -> Result<St
 /// Stops a container beside the cluster: its name and its address stay, and nobody listens there.
 pub(crate) fn stop(world: &mut World, name: &str) {
     world.kubelets.stirs += 1;
-    if let Some(pod) = world.kubelets.pods.remove(&uid(name))
-        && let Some(address) = pod.address
-    {
-        world.kubelets.by_address.remove(&address);
+    if let Some(mut pod) = world.kubelets.pods.remove(&uid(name)) {
+        container::discard(world, &mut pod, 0);
+        if let Some(address) = pod.address {
+            world.kubelets.by_address.remove(&address);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Source: `pkg/kubelet/kuberuntime/{kuberuntime_manager,kuberuntime_container}.go`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::probes::{self, Probes, Probing};
 use super::{Backoff, Task, environment, images, relist};
 use crate::clock::{after, seconds, since};
 use crate::program;
-use crate::program::net::{Reply, Request, Serving};
+use crate::program::net::{Answering, Reply, Request, Serving};
 use crate::program::process::{Kernel, ListenError, Process};
 use crate::quantity;
 use crate::value::{at, int, list, text};
@@ -54,10 +55,6 @@ pub(crate) struct Container {
     pub(crate) pull: images::Pull,
     pub(crate) probes: Probes,
     pub(crate) logs: Logs,
-    /// Time of the processor, and time held back, of runs that have ended.
-    pub(crate) cpu: Duration,
-    pub(crate) busy: Duration,
-    pub(crate) throttled: Duration,
 }
 
 /// One run of a container.
@@ -67,11 +64,17 @@ pub(crate) struct Run {
     pub(crate) since: Timestamp,
     /// Away while its processes have their turn.
     pub(crate) process: Option<Process>,
+    /// What its processes share.
+    pub(crate) container: Arc<program::process::Container>,
     pub(crate) memory_limit: Option<u64>,
     /// When it is ended, where it was told to end.
     pub(crate) deadline: Option<Timestamp>,
     /// Whether one of its processes was ended for want of memory.
     starved: bool,
+    /// The time of the processor that it had used when that was last measured, and how much of it
+    /// in a second, in billionths.
+    measured: (Timestamp, Duration),
+    pub(crate) nano_cores: u64,
 }
 
 impl Run {
@@ -79,11 +82,27 @@ impl Run {
         Self {
             id,
             since,
+            container: process.container.clone(),
             process: Some(process),
             memory_limit: None,
             deadline: None,
             starved: false,
+            measured: (since, Duration::ZERO),
+            nano_cores: 0,
         }
+    }
+
+    /// Measures how much it uses of the processor.
+    pub(super) fn measure(&mut self, now: Timestamp) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        process.count(now);
+        let used = process.processor.used.time;
+        let (time, before) = std::mem::replace(&mut self.measured, (now, used));
+        let passed = since(now, time).as_nanos().max(1);
+        let share = used.saturating_sub(before).as_nanos() * 1_000_000_000 / passed;
+        self.nano_cores = u64::try_from(share).unwrap_or(u64::MAX);
     }
 }
 
@@ -103,9 +122,6 @@ impl Container {
             pull: images::Pull::default(),
             probes: Probes::default(),
             logs: Logs::default(),
-            cpu: Duration::ZERO,
-            busy: Duration::ZERO,
-            throttled: Duration::ZERO,
         }
     }
 
@@ -297,8 +313,10 @@ fn start(
     };
     let message = format!("Started container {name}");
     tell(world, pod, Some(index), "Normal", "Started", &message);
-    let mut process = Process::new(std::sync::Arc::new(created), program);
-    process.cpu_limit = limit(&spec, "cpu").map(|nanos| nanos as f64 / 1e9);
+    let mut process = Process::new(Arc::new(created), program);
+    if let Some(nanos) = limit(&spec, "cpu") {
+        process.processor.limit(nanos as f64 / 1e9);
+    }
     let mut run = Run::new(id, now, process);
     run.memory_limit = limit(&spec, "memory").map(units);
     pod.containers[index].run = Some(run);
@@ -363,7 +381,12 @@ impl Kernel for Ground<'_> {
         request: &Request,
         patience: Option<Duration>,
     ) -> (Duration, Reply) {
-        crate::network::connect(self.world, self.uid, host, port, request, patience)
+        let (time, reply) =
+            crate::network::connect(self.world, self.uid, host, port, request, patience);
+        if let Reply::Later(answer) = &reply {
+            answer.tell(Task::Run(self.uid.to_owned(), self.index));
+        }
+        (time, reply)
     }
 
     fn resolve(&mut self, name: &str) -> (Duration, Result<Vec<String>, Reply>) {
@@ -412,6 +435,7 @@ impl Kernel for Ground<'_> {
                 once,
             },
         );
+        self.world.kubelets.stirs += 1;
         Ok(())
     }
 
@@ -438,12 +462,14 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
                 .into_iter()
                 .any(|one| one == "NET_BIND_SERVICE" || one == "ALL")
     };
+    let held = process.memory();
     let mut ended = process.run(&mut Ground {
         world: &mut *world,
         uid,
         index,
         may_bind,
     });
+    let has_grown = process.memory() > held;
     let Some(run) = run_of(world, uid, index) else {
         return;
     };
@@ -453,7 +479,7 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
     {
         // The kernel ends the biggest process of the container.
         run.starved = true;
-        let biggest = process.biggest();
+        let biggest = process.biggest().0;
         if biggest == 1 {
             ended = Some(137);
         } else {
@@ -477,10 +503,14 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
     let again = run
         .memory_limit
         .is_some_and(|limit| process.memory() > limit);
+    let answered = std::mem::take(&mut process.container.state().answered);
     run.process = Some(process);
-    if let Some(pod) = world.kubelets.pods.get_mut(uid) {
-        pod.containers[index].logs.add(lines);
-    }
+    let Some(pod) = world.kubelets.pods.get_mut(uid) else {
+        return;
+    };
+    pod.containers[index].logs.add(lines);
+    let node = pod.node.clone();
+    tell_answered(world, answered);
     if let Some(code) = ended {
         finished(world, uid, index, code);
         return;
@@ -488,6 +518,88 @@ pub(crate) fn run(world: &mut World, uid: &str, index: usize) {
     let next = if again { Some(world.now()) } else { next };
     if let Some(next) = next {
         world.kubelet_at(next, Task::Run(uid.to_owned(), index));
+    }
+    if has_grown {
+        keep_within_node(world, &node);
+    }
+}
+
+/// Tells those who wait for answers that they are given.
+fn tell_answered(world: &mut World, answered: Vec<Answering>) {
+    let now = world.now();
+    for task in answered.iter().filter_map(Answering::waits) {
+        world.kubelet_at(now, task);
+    }
+}
+
+/// Ends what all pods of a node hold of its memory beyond what is theirs together, as the kernel
+/// does: one process after the other, the one first that holds most above what it was promised.
+///
+/// Source: `pkg/kubelet/qos/policy.go`, `pkg/kubelet/cm/node_container_manager_linux.go`; the
+/// kernel's `mm/oom_kill.c`, `oom_badness`.
+fn keep_within_node(world: &mut World, name: &str) {
+    let Some(node) = world.kubelets.nodes.get(name) else {
+        return;
+    };
+    let capacity = node.config.memory();
+    let most = node.config.memory_of_pods();
+    loop {
+        let mut sum: u64 = 0;
+        let mut worst: Option<(i128, String, usize, u32)> = None;
+        for pod in world.kubelets.pods.values().filter(|pod| pod.node == name) {
+            for (index, container) in pod.containers.iter().enumerate() {
+                let run = container.run.as_ref();
+                let Some(process) = run.and_then(|run| run.process.as_ref()) else {
+                    continue;
+                };
+                sum = sum.saturating_add(process.memory());
+                let (number, held) = process.biggest();
+                let Some(object) = super::pod::object(world, pod) else {
+                    continue;
+                };
+                let promised = oom_score_adjustment(&object, pod.spec(&object, index), capacity);
+                let bad = i128::from(held) + i128::from(promised) * i128::from(most) / 1000;
+                if worst.as_ref().is_none_or(|(worst, ..)| bad > *worst) {
+                    worst = Some((bad, pod.uid.clone(), index, number));
+                }
+            }
+        }
+        let Some((_, uid, index, number)) = worst.filter(|_| sum > most) else {
+            return;
+        };
+        let now = world.now();
+        let Some(run) = run_of(world, &uid, index) else {
+            return;
+        };
+        run.starved = true;
+        if number == 1 {
+            finished(world, &uid, index, 137);
+        } else if let Some(process) = &mut run.process {
+            process.kill(number, 137);
+            world.kubelet_at(now, Task::Run(uid, index));
+        }
+    }
+}
+
+/// How much sooner than others a container's processes are ended for want of memory.
+///
+/// Source: `pkg/kubelet/qos/policy.go`.
+fn oom_score_adjustment(pod: &Value, container: &Value, capacity: u64) -> i64 {
+    const GUARANTEED: i64 = -997;
+    const BEST_EFFORT: i64 = 1000;
+    if super::admit::is_critical(pod) {
+        return GUARANTEED;
+    }
+    match text(pod, "/status/qosClass") {
+        "Guaranteed" => GUARANTEED,
+        "BestEffort" => BEST_EFFORT,
+        _ => {
+            let asked = quantity::of(at(container, "/resources/requests/memory"));
+            let asked = i128::from(units(asked.unwrap_or(0)));
+            let score = 1000 - 1000 * asked / i128::from(capacity.max(1));
+            let score = i64::try_from(score).unwrap_or(0);
+            score.clamp(1000 + GUARANTEED, BEST_EFFORT - 1)
+        }
     }
 }
 
@@ -497,8 +609,9 @@ fn finished(world: &mut World, uid: &str, index: usize, code: i32) {
     let Some(pod) = world.kubelets.pods.get_mut(uid) else {
         return;
     };
-    close(pod, index, code, now);
+    let answered = close(pod, index, code, now);
     let hurry = pod.ending.is_some();
+    tell_answered(world, answered);
     if hurry {
         world.kubelet_in(Duration::from_millis(20), Task::Sync(uid.to_owned()));
     } else {
@@ -506,20 +619,16 @@ fn finished(world: &mut World, uid: &str, index: usize, code: i32) {
     }
 }
 
-/// Writes down how a run ended.
-pub(crate) fn close(pod: &mut Pod, index: usize, code: i32, now: Timestamp) {
+/// Writes down how a run ended, and gives the answers that will not be given any more.
+fn close(pod: &mut Pod, index: usize, code: i32, now: Timestamp) -> Vec<Answering> {
     pod.listeners
         .retain(|_, listener| listener.container != index);
     let container = &mut pod.containers[index];
     let Some(mut run) = container.run.take() else {
-        return;
+        return Vec::new();
     };
     let mut message = String::new();
-    if let Some(process) = &mut run.process {
-        process.count(now);
-        container.cpu += process.cpu;
-        container.busy += process.busy;
-        container.throttled += process.throttled;
+    if let Some(process) = run.process.take() {
         let mut state = process.container.state();
         let left = std::mem::take(&mut state.lines);
         message = state
@@ -546,6 +655,7 @@ pub(crate) fn close(pod: &mut Pod, index: usize, code: i32, now: Timestamp) {
     }
     container.ended_before = container.ended.replace(ended);
     container.probes.end();
+    std::mem::take(&mut run.container.state().answered)
 }
 
 /// Tells a container to end, and ends it when its grace is over.
@@ -613,10 +723,14 @@ pub(crate) fn end_all(world: &mut World, pod: &mut Pod, grace: i64, is_news: boo
 }
 
 /// Ends a container of which nobody hears any more.
-pub(crate) fn discard(pod: &mut Pod, index: usize) {
+pub(crate) fn discard(world: &mut World, pod: &mut Pod, index: usize) {
     pod.listeners
         .retain(|_, listener| listener.container != index);
-    pod.containers[index].run = None;
+    if let Some(mut run) = pod.containers[index].run.take() {
+        run.process = None;
+        let answered = std::mem::take(&mut run.container.state().answered);
+        tell_answered(world, answered);
+    }
 }
 
 /// Ends a container because a probe says so. It is started again as any that ended.

@@ -15,7 +15,7 @@ use super::pod::{Ending, Stage, object};
 use super::stats::{NodeUse, PodUse};
 use super::{Kubelets, Task, admit, stats};
 use crate::clock::{after, seconds, since};
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, threshold};
 use crate::kinds::Kind;
 use crate::nodes::Machine;
 use crate::quantity;
@@ -92,6 +92,8 @@ pub enum NodeFault {
     Fill(Resource, u64),
     /// That is given back.
     Empty(Resource, u64),
+    /// The kubelet keeps back so many bytes of memory for the system, and is started again.
+    Reserve(u64),
     /// The kubelet's hard threshold for a signal is set, such as `pid.available` to `10%`, and the
     /// kubelet started again.
     Threshold(String, String),
@@ -185,6 +187,12 @@ pub(crate) fn fault(world: &mut World, name: &str, fault: &NodeFault) -> Result<
         NodeFault::Empty(resource, amount) => {
             let filled = node.filled.entry(*resource).or_default();
             *filled = filled.saturating_sub(*amount);
+        }
+        NodeFault::Reserve(bytes) => {
+            let reserved = bytes.to_string();
+            let of = &mut node.config.system_reserved;
+            of.insert("memory".to_owned(), reserved);
+            started(world, name);
         }
         NodeFault::Threshold(signal, value) => {
             if !SIGNALS.iter().any(|known| known.name == signal) {
@@ -375,11 +383,13 @@ pub(super) fn report(world: &mut World, name: &str) {
         ),
     });
     let written = node.written;
+    let allocatable = json!(node.config.allocatable());
     let Some(object) = world.find(Kind::Node, "", name) else {
         return;
     };
     let mut moved = Vec::new();
-    let mut is_news = since(now, written) >= WRITTEN;
+    let mut is_news =
+        since(now, written) >= WRITTEN || *at(&object, "/status/allocatable") != allocatable;
     for (kind, status, reason, message, event) in &wanted {
         let old = list(&object, "/status/conditions")
             .iter()
@@ -400,6 +410,7 @@ pub(super) fn report(world: &mut World, name: &str) {
     }
     let stamp = seconds(now);
     world.modify(Kind::Node, &Key::new("", name), |node| {
+        set(node, "/status/allocatable", allocatable);
         for (kind, status, reason, message, _) in &wanted {
             let Some(all) = list_mut(node, "/status/conditions") else {
                 continue;
@@ -503,27 +514,6 @@ const SIGNALS: &[Signal] = &[
     },
 ];
 
-/// The least of something of which there is so much in all.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "as the kubelet computes it"
-)]
-fn threshold(value: &str, all: u64) -> Option<u64> {
-    match value.strip_suffix('%') {
-        Some(percent) => {
-            let percent: f64 = percent.parse().ok()?;
-            (0.0..=100.0)
-                .contains(&percent)
-                .then(|| (all as f64 * (percent / 100.0)) as u64)
-        }
-        None => quantity::parse(value)
-            .filter(|least| *least >= 0)
-            .map(units),
-    }
-}
-
 /// Looks whether the node runs short of something, and evicts a pod if it does.
 pub(super) fn housekeeping(world: &mut World, name: &str) {
     let Some(node) = world.kubelets.nodes.get(name) else {
@@ -533,6 +523,7 @@ pub(super) fn housekeeping(world: &mut World, name: &str) {
         // It looks again when it is back.
         return;
     }
+    stats::measure(world, name);
     let evicted = evict(world, name);
     // After an eviction it waits for the pod's end, and looks again.
     let next = if evicted {
@@ -813,24 +804,5 @@ fn delete_images(world: &mut World, name: &str) {
         // The image of sandboxes is pinned.
         node.images
             .retain(|image, _| used.contains(image) || image.contains("/pause:"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thresholds_are_amounts_or_shares() {
-        for (value, all, expected) in [
-            ("8%", 1000, Some(80)),
-            ("100Mi", 0, Some(100 << 20)),
-            ("0%", 1000, Some(0)),
-            ("101%", 1000, None),
-            ("much", 1000, None),
-            ("-1", 1000, None),
-        ] {
-            assert_eq!(threshold(value, all), expected, "{value}");
-        }
     }
 }

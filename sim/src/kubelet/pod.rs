@@ -198,7 +198,7 @@ pub(crate) fn sync(world: &mut World, uid: &str) {
     let Some(object) = object(world, &pod) else {
         // Nobody is left to tell.
         for index in 0..pod.containers.len() {
-            container::discard(&mut pod, index);
+            container::discard(world, &mut pod, index);
         }
         if let Some(address) = &pod.address {
             world.kubelets.by_address.remove(address);

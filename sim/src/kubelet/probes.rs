@@ -11,7 +11,7 @@ use super::pod::{Pod, object, span, tell};
 use super::{Task, relist};
 use crate::clock::since;
 use crate::program;
-use crate::program::net::{Reply, Request};
+use crate::program::net::{Answering, Reply, Request};
 use crate::program::process::Output;
 use crate::value::{at, int, list, text};
 use crate::world::World;
@@ -45,12 +45,19 @@ impl Probing {
     }
 }
 
-/// A command that was begun in a container.
+/// What was asked of a container that has not answered yet, and when.
 #[derive(Clone, Debug)]
-struct Command {
-    process: u32,
+struct Asked {
     since: jiff::Timestamp,
-    output: Output,
+    of: Waiting,
+}
+
+#[derive(Clone, Debug)]
+enum Waiting {
+    /// A command was begun in it: the process, and what it prints.
+    Command(u32, Output),
+    /// An HTTP request.
+    Http(Answering),
 }
 
 /// What is known of a container by asking.
@@ -64,8 +71,7 @@ pub(crate) struct Probes {
     begun: bool,
     /// Answers of one kind in a row, by what is asked.
     rows: [(bool, i64); 3],
-    /// Commands that were begun and have not ended: the process, and since when it runs.
-    commands: [Option<Command>; 3],
+    asked: [Option<Asked>; 3],
 }
 
 impl Probes {
@@ -114,8 +120,10 @@ pub(super) fn begin(world: &mut World, pod: &mut Pod, object: &Value, index: usi
 enum Outcome {
     Success,
     Failure(String),
-    /// It could not be asked.
+    /// It could not be asked: that counts for nothing.
     Error(String),
+    /// It did not answer to the end: that counts as a failure.
+    Broken(String),
     /// It has not answered yet.
     Later(Duration),
 }
@@ -200,6 +208,14 @@ fn heard(
             tell(world, &pod, Some(index), "Warning", "Unhealthy", &message);
             world.kubelets.pods.insert(uid.to_owned(), pod);
             return;
+        }
+        Outcome::Broken(why) => {
+            let message = format!(
+                "{} probe errored and resulted in failure state: {why}",
+                probing.name()
+            );
+            tell(world, &pod, Some(index), "Warning", "Unhealthy", &message);
+            false
         }
         Outcome::Later(_) => false,
     };
@@ -308,14 +324,17 @@ fn ask(
             host => host.to_owned(),
         };
         let path = text(how, "/path").to_owned();
-        let request = match is_http {
-            true => Request::Http { path: path.clone() },
-            false => Request::Tcp,
-        };
-        let reply = crate::network::from_node(world, &node, &host, number, &request);
         if is_http {
-            return http(how, &host, number, &path, &reply);
+            return http(
+                world,
+                uid,
+                index,
+                probing,
+                (how, &host, number, &path),
+                timeout,
+            );
         }
+        let reply = crate::network::from_node(world, &node, &host, number, &Request::Tcp);
         let place = format!("{host}:{number}");
         let is_grpc = field == "/grpc";
         return match reply {
@@ -340,7 +359,61 @@ fn ask(
     Outcome::Success
 }
 
-fn http(how: &Value, host: &str, port: u16, path: &str, reply: &Reply) -> Outcome {
+/// Sends a request, or looks whether the one that was sent is answered.
+///
+/// Source: `pkg/probe/http/http.go`, `DoHTTPProbe`.
+fn http(
+    world: &mut World,
+    uid: &str,
+    index: usize,
+    probing: Probing,
+    (how, host, port, path): (&Value, &str, u16, &str),
+    timeout: Duration,
+) -> Outcome {
+    let now = world.now();
+    let Some(pod) = world.kubelets.pods.get_mut(uid) else {
+        return Outcome::Error("the pod is gone".to_owned());
+    };
+    let asked = &mut pod.containers[index].probes.asked[probing as usize];
+    let reply = match asked.take() {
+        Some(Asked {
+            since: began,
+            of: Waiting::Http(answer),
+        }) => match answer.reply() {
+            Some(reply) => reply,
+            None if since(now, began) < timeout => {
+                let of = Waiting::Http(answer);
+                *asked = Some(Asked { since: began, of });
+                return Outcome::Later(timeout - since(now, began));
+            }
+            None if answer.has_begun() => {
+                return Outcome::Broken(
+                    "context deadline exceeded (Client.Timeout or context cancellation while \
+                     reading body)"
+                        .to_owned(),
+                );
+            }
+            None => Reply::Timeout,
+        },
+        _ => {
+            let node = pod.node.clone();
+            let path = path.to_owned();
+            crate::network::from_node(world, &node, host, port, &Request::Http { path })
+        }
+    };
+    if let Reply::Later(answer) = reply {
+        answer.tell(Task::Probe(uid.to_owned(), index, probing));
+        if let Some(pod) = world.kubelets.pods.get_mut(uid) {
+            let of = Waiting::Http(answer);
+            pod.containers[index].probes.asked[probing as usize] = Some(Asked { since: now, of });
+        }
+        return Outcome::Later(timeout);
+    }
+    answered(how, host, port, path, &reply)
+}
+
+/// What an answer to a request means.
+fn answered(how: &Value, host: &str, port: u16, path: &str, reply: &Reply) -> Outcome {
     let scheme = text(how, "/scheme").to_lowercase();
     let slash = if path.starts_with('/') { "" } else { "/" };
     let url = format!("{scheme}://{host}:{port}{slash}{path}");
@@ -367,7 +440,7 @@ fn http(how: &Value, host: &str, port: u16, path: &str, reply: &Reply) -> Outcom
         Reply::NotHttp(_) | Reply::Accepted(_) | Reply::Session(_) => {
             Outcome::Failure(format!("Get {url:?}: EOF"))
         }
-        Reply::Timeout => Outcome::Failure(format!(
+        Reply::Timeout | Reply::Later(_) => Outcome::Failure(format!(
             "Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         )),
         Reply::Unresolved | Reply::NoNameServer => Outcome::Failure(format!(
@@ -414,17 +487,18 @@ fn command(
     let Some(process) = container.run.as_mut().and_then(|run| run.process.as_mut()) else {
         return Outcome::Success;
     };
-    let pending = &mut container.probes.commands[probing as usize];
-    let Some(command) = pending else {
+    let pending = &mut container.probes.asked[probing as usize];
+    let Some(Asked {
+        since: began,
+        of: Waiting::Command(number, output),
+    }) = pending
+    else {
         return match program::load_command(&facts, &process.container, &argv) {
             Ok(program) => {
                 let output = Output::default();
-                let command = Command {
-                    process: process.spawn(program, Some(output.clone())),
-                    since: now,
-                    output,
-                };
-                *pending = Some(command);
+                let number = process.spawn(program, Some(output.clone()));
+                let of = Waiting::Command(number, output);
+                *pending = Some(Asked { since: now, of });
                 world.kubelet_at(now, Task::Run(uid.to_owned(), index));
                 Outcome::Later(Duration::from_millis(20))
             }
@@ -435,15 +509,15 @@ fn command(
             )),
         };
     };
-    let passed = since(now, command.since);
-    let outcome = match process.ended(command.process) {
+    let passed = since(now, *began);
+    let outcome = match process.ended(*number) {
         Some(0) => Outcome::Success,
         Some(_) => {
-            let said = command.output.lock().map(|said| said.clone());
+            let said = output.lock().map(|said| said.clone());
             Outcome::Failure(said.unwrap_or_default())
         }
         None if passed >= timeout => {
-            process.kill(command.process, 137);
+            process.kill(*number, 137);
             Outcome::Failure(format!(
                 "command timed out: {:?} timed out after {}s",
                 argv.join(" "),

@@ -10,6 +10,7 @@ use super::node::{Node, Resource};
 use super::pod::object;
 use crate::clock::seconds;
 use crate::program::Images;
+use crate::program::processor::Used;
 use crate::quantity;
 use crate::value::at;
 use crate::world::World;
@@ -78,9 +79,9 @@ pub(super) struct ContainerUse {
     pub(super) layer_inodes: u64,
     pub(super) logs: u64,
     pids: u64,
-    cpu: std::time::Duration,
-    busy: std::time::Duration,
-    throttled: std::time::Duration,
+    cpu: Used,
+    /// Whether its use of the processor is limited.
+    has_quota: bool,
     nano_cores: u64,
     started: String,
     image: String,
@@ -135,20 +136,11 @@ fn in_blocks(bytes: u64) -> u64 {
 
 fn container_use(container: &mut Container, now: jiff::Timestamp) -> Option<ContainerUse> {
     let logs = in_blocks(container.logs.bytes().max(1));
-    let (cpu, busy, throttled) = (container.cpu, container.busy, container.throttled);
     let image = container.image.as_ref().map(|(name, _)| name.clone());
     let run = container.run.as_mut()?;
     let process = run.process.as_mut()?;
     process.count(now);
     let state = process.container.state();
-    let limit = process.cpu_limit.unwrap_or(f64::MAX);
-    let demand = u32::try_from(process.demand()).unwrap_or(u32::MAX);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a few cores at most"
-    )]
-    let nano_cores = (f64::from(demand).min(limit) * 1e9) as u64;
     Some(ContainerUse {
         name: container.name.clone(),
         memory: in_blocks(process.memory() + CONTAINER_MEMORY),
@@ -156,13 +148,22 @@ fn container_use(container: &mut Container, now: jiff::Timestamp) -> Option<Cont
         layer_inodes: state.files.layer_inodes(),
         logs,
         pids: process.pids(),
-        cpu: cpu + process.cpu,
-        busy: busy + process.busy,
-        throttled: throttled + process.throttled,
-        nano_cores,
+        cpu: process.processor.used,
+        has_quota: process.processor.quota.is_some(),
+        nano_cores: run.nano_cores,
         started: seconds(run.since),
         image: image.unwrap_or_default(),
     })
+}
+
+/// Measures how much the containers of a node use of its processors.
+pub(super) fn measure(world: &mut World, name: &str) {
+    let now = world.now();
+    let pods = world.kubelets.pods.values_mut();
+    for pod in pods.filter(|pod| pod.node == name) {
+        let runs = pod.containers.iter_mut().filter_map(|one| one.run.as_mut());
+        runs.for_each(|run| run.measure(now));
+    }
 }
 
 /// What the pods of a node use.
@@ -246,9 +247,11 @@ fn memory(time: &str, used: u64) -> Value {
         "pageFaults": 0, "majorPageFaults": 0 })
 }
 
-fn cpu(time: &str, container: &ContainerUse) -> Value {
-    let nanos = u64::try_from(container.cpu.as_nanos()).unwrap_or(u64::MAX);
-    json!({ "time": time, "usageNanoCores": container.nano_cores, "usageCoreNanoSeconds": nanos })
+fn cpu(time: &str, containers: &[ContainerUse]) -> Value {
+    let used: u128 = containers.iter().map(|one| one.cpu.time.as_nanos()).sum();
+    let cores: u64 = containers.iter().map(|one| one.nano_cores).sum();
+    let used = u64::try_from(used).unwrap_or(u64::MAX);
+    json!({ "time": time, "usageNanoCores": cores, "usageCoreNanoSeconds": used })
 }
 
 /// The kubelet's `stats/summary`.
@@ -295,7 +298,8 @@ fn summary(world: &mut World, name: &str) -> Option<Value> {
             .iter()
             .map(|container| {
                 json!({ "name": container.name, "startTime": container.started,
-                    "cpu": cpu(&time, container), "memory": memory(&time, container.memory),
+                    "cpu": cpu(&time, std::slice::from_ref(container)),
+                    "memory": memory(&time, container.memory),
                     "rootfs": imagefs(container.layer, container.layer_inodes),
                     "logs": nodefs(container.logs, 1) })
             })
@@ -313,6 +317,7 @@ fn summary(world: &mut World, name: &str) -> Option<Value> {
             "podRef": { "name": pod.key.name, "namespace": pod.key.namespace, "uid": pod.uid },
             "startTime": at(&object, "/status/startTime"),
             "containers": containers,
+            "cpu": cpu(&time, &used.containers),
             "memory": memory(&time, used.memory()),
             "volume": volumes,
             "ephemeral-storage": nodefs(used.disk(), used.inodes()),
@@ -361,51 +366,61 @@ fn cadvisor(world: &mut World, name: &str) -> String {
             labelled.push((labels, container));
         }
     }
-    type Of = fn(&ContainerUse) -> f64;
-    const PERIOD: f64 = 0.1;
+    // Those of periods are there only where there is a quota.
+    type Of = fn(&ContainerUse) -> Option<f64>;
     let metrics: [(&str, &str, &str, Of); 6] = [
         (
             "container_cpu_usage_seconds_total",
             "counter",
             "Cumulative cpu time consumed in seconds.",
-            |container| container.cpu.as_secs_f64(),
+            |container| Some(container.cpu.time.as_secs_f64()),
         ),
         (
             "container_cpu_cfs_periods_total",
             "counter",
             "Number of elapsed enforcement period intervals.",
-            |container| (container.busy.as_secs_f64() / PERIOD).floor(),
+            |container| container.has_quota.then_some(container.cpu.periods as f64),
         ),
         (
             "container_cpu_cfs_throttled_periods_total",
             "counter",
             "Number of throttled period intervals.",
-            |container| (container.throttled.as_secs_f64() / PERIOD).floor(),
+            |container| {
+                container
+                    .has_quota
+                    .then_some(container.cpu.throttled_periods as f64)
+            },
         ),
         (
             "container_cpu_cfs_throttled_seconds_total",
             "counter",
             "Total time duration the container has been throttled.",
-            |container| container.throttled.as_secs_f64(),
+            |container| {
+                container
+                    .has_quota
+                    .then_some(container.cpu.throttled.as_secs_f64())
+            },
         ),
         (
             "container_memory_working_set_bytes",
             "gauge",
             "Current working set in bytes.",
-            |container| container.memory as f64,
+            |container| Some(container.memory as f64),
         ),
         (
             "container_fs_usage_bytes",
             "gauge",
             "Number of bytes that are consumed by the container on this filesystem.",
-            |container| container.layer as f64,
+            |container| Some(container.layer as f64),
         ),
     ];
     let mut out = String::new();
     for (metric, kind, help, of) in metrics {
         out.push_str(&format!("# HELP {metric} {help}\n# TYPE {metric} {kind}\n"));
         for (labels, container) in &labelled {
-            out.push_str(&format!("{metric}{{{labels}}} {} {stamp}\n", of(container)));
+            if let Some(value) = of(container) {
+                out.push_str(&format!("{metric}{{{labels}}} {value} {stamp}\n"));
+            }
         }
     }
     out

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::kinds::Kind;
 use crate::kubelet::{Pod, Reference, Task};
 use crate::program::files::{File, Files};
-use crate::program::net::{KERNEL_PATIENCE, ROUND_TRIP, Reply, Request, Serving};
+use crate::program::net::{Answering, KERNEL_PATIENCE, ROUND_TRIP, Reply, Request, Serving};
 use crate::store::{Key, Store};
 use crate::value::{at, int, is_true, list, text};
 use crate::world::World;
@@ -322,7 +322,17 @@ fn answer(world: &mut World, uid: &str, port: u16, request: &Request) -> Reply {
         return Reply::Refused;
     };
     match (request, listener.serving) {
-        (Request::Http { path }, Serving::Files { root, paths }) => {
+        (
+            Request::Http { path },
+            Serving::Files {
+                root,
+                paths,
+                runs_programs,
+            },
+        ) => {
+            if runs_programs && path.starts_with("/cgi-bin/") {
+                return from_program(world, uid, index, port, path);
+            }
             let own = paths
                 .into_iter()
                 .filter(|(begin, ..)| path.starts_with(begin.as_str()));
@@ -370,12 +380,25 @@ fn spoken_http(said: &str) -> Reply {
     }
 }
 
-fn from_files(pod: &Pod, index: usize, root: &str, path: &str) -> Reply {
-    let run = pod.containers[index].run.as_ref();
-    let Some(process) = run.and_then(|run| run.process.as_ref()) else {
+/// Gives a request to the server, which starts the program that answers it.
+fn from_program(world: &mut World, uid: &str, index: usize, port: u16, path: &str) -> Reply {
+    let now = world.now();
+    let pod = world.kubelets.pods.get(uid);
+    let Some(run) = pod.and_then(|pod| pod.containers[index].run.as_ref()) else {
         return Reply::Refused;
     };
-    let state = process.container.state();
+    let answer = Answering::default();
+    let request = (port, path.to_owned(), answer.clone());
+    run.container.state().requests.push(request);
+    world.kubelet_at(now, Task::Run(uid.to_owned(), index));
+    Reply::Later(answer)
+}
+
+fn from_files(pod: &Pod, index: usize, root: &str, path: &str) -> Reply {
+    let Some(run) = pod.containers[index].run.as_ref() else {
+        return Reply::Refused;
+    };
+    let state = run.container.state();
     let bare = path.split('?').next().unwrap_or(path);
     let mut place = Files::absolute("", &format!("{root}/{bare}"));
     if state.files.find(&place) == Some(File::Directory) {

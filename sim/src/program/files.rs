@@ -1,13 +1,81 @@
 //! The files that a container sees: its image's, those of its volumes, and what it wrote itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::shell::{Data, lock};
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum File {
     Directory,
     Regular(Content),
+    Fifo(Fifo),
+}
+
+/// A pipe with a name. What is written waits in it for whoever reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fifo(Arc<Pipe>);
+
+#[derive(Debug, Default)]
+struct Pipe {
+    data: Mutex<Data>,
+    /// The ends that are open, of those who write and of those who read.
+    writers: Mutex<Weak<()>>,
+    readers: Mutex<Weak<()>>,
+}
+
+/// An end of a pipe that is open as long as this is held.
+pub(crate) type End = Arc<()>;
+
+impl PartialEq for Fifo {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+fn open(end: &Mutex<Weak<()>>) -> End {
+    let mut end = lock(end);
+    end.upgrade().unwrap_or_else(|| {
+        let new = End::default();
+        *end = Arc::downgrade(&new);
+        new
+    })
+}
+
+impl Fifo {
+    /// Opens it to write.
+    pub(super) fn writer(&self) -> End {
+        open(&self.0.writers)
+    }
+
+    /// Opens it to read.
+    pub(super) fn reader(&self) -> End {
+        open(&self.0.readers)
+    }
+
+    pub(super) fn has_writers(&self) -> bool {
+        lock(&self.0.writers).strong_count() > 0
+    }
+
+    pub(super) fn has_readers(&self) -> bool {
+        lock(&self.0.readers).strong_count() > 0
+    }
+
+    /// Writes into it.
+    pub(super) fn write(&self, data: &Data) {
+        lock(&self.0.data).add(data);
+    }
+
+    /// Whether there is something to read.
+    pub(super) fn has_data(&self) -> bool {
+        lock(&self.0.data).size() > 0
+    }
+
+    /// Takes what there is to read.
+    pub(super) fn take(&self) -> Data {
+        std::mem::take(&mut *lock(&self.0.data))
+    }
 }
 
 /// What a file holds: text, and so many bytes more that nobody reads.
@@ -49,6 +117,7 @@ impl Tree {
         let sizes = self.files.values().map(|file| match file {
             File::Directory => 4096,
             File::Regular(content) => content.size(),
+            File::Fifo(_) => 0,
         });
         sizes.fold(0, u64::saturating_add)
     }
@@ -125,6 +194,7 @@ pub(crate) enum FileError {
     ReadOnly,
     Denied,
     Full,
+    Exists,
 }
 
 impl FileError {
@@ -137,6 +207,7 @@ impl FileError {
             Self::ReadOnly => "Read-only file system",
             Self::Denied => "Permission denied",
             Self::Full => "No space left on device",
+            Self::Exists => "File exists",
         }
     }
 }
@@ -236,6 +307,14 @@ impl Files {
                 Err(FileError::Denied)
             }
             Some(File::Regular(content)) => Ok(content),
+            // As far as it was written: whoever reads it waits for its end before.
+            Some(File::Fifo(fifo)) => {
+                let data = fifo.take();
+                Ok(Content {
+                    bulk: data.bulk,
+                    ..Content::text(data.text)
+                })
+            }
             Some(File::Directory) => Err(FileError::IsDirectory),
             None => Err(FileError::Missing),
         }
@@ -313,7 +392,7 @@ impl Files {
             match self.find(above) {
                 _ if above.is_empty() => {}
                 Some(File::Directory) => {}
-                Some(File::Regular(_)) => return Err(FileError::NotDirectory),
+                Some(_) => return Err(FileError::NotDirectory),
                 None => return Err(FileError::Missing),
             }
         }
@@ -347,6 +426,13 @@ impl Files {
             return Err(FileError::IsDirectory);
         }
         self.check(path)?;
+        if let Some(File::Fifo(fifo)) = present {
+            fifo.write(&Data {
+                bulk: content.bulk,
+                ..Data::text(content.text)
+            });
+            return Ok(());
+        }
         let mut content = content;
         if append && let Some(File::Regular(mut old)) = present {
             old.text.push_str(&content.text);
@@ -386,6 +472,29 @@ impl Files {
         }
         self.check(path)?;
         self.put(path, File::Directory);
+        Ok(())
+    }
+
+    /// Makes a pipe with a name.
+    pub(crate) fn make_fifo(&mut self, path: &str) -> Result<(), FileError> {
+        if self.find(path).is_some() {
+            return Err(FileError::Exists);
+        }
+        self.check(path)?;
+        self.put(path, File::Fifo(Fifo::default()));
+        Ok(())
+    }
+
+    /// Lets a file be run as a program, or no more.
+    pub(crate) fn set_executable(&mut self, path: &str, executable: bool) -> Result<(), FileError> {
+        let found = self.find(path).ok_or(FileError::Missing)?;
+        self.writable(path)?;
+        if let File::Regular(mut content) = found
+            && content.executable != executable
+        {
+            content.executable = executable;
+            self.put(path, File::Regular(content));
+        }
         Ok(())
     }
 
@@ -433,6 +542,7 @@ impl Files {
         let sizes = self.layer.values().flatten().map(|file| match file {
             File::Directory => 4096,
             File::Regular(content) => content.size(),
+            File::Fifo(_) => 0,
         });
         sizes.fold(4096, u64::saturating_add)
     }

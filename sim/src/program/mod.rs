@@ -12,6 +12,7 @@ pub(crate) mod files;
 mod image;
 pub(crate) mod net;
 pub(crate) mod process;
+pub(crate) mod processor;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -94,7 +95,7 @@ fn lookup(files: &Files, path: &str, directory: &str, name: &str) -> Result<Stri
             )),
             Some(File::Regular(content)) if content.executable => Ok(place),
             Some(File::Directory) => Err(format!("exec: {name:?}: is a directory")),
-            Some(File::Regular(_)) => Err(format!("exec: {name:?}: permission denied")),
+            Some(_) => Err(format!("exec: {name:?}: permission denied")),
         };
     }
     let found = path

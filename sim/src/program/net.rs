@@ -1,7 +1,11 @@
 //! What programs say to each other over the network.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+use super::process::Container;
+use super::shell::Data;
+use crate::kubelet::Task;
 
 /// What a client asks of whom it connects to.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +45,119 @@ pub(crate) enum Reply {
     Session(Session),
     /// It refused the session with these words.
     Denied(String),
+    /// It is at work on its answer.
+    Later(Answering),
+}
+
+/// An answer to an HTTP request on which a program is at work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answering(Arc<Mutex<Work>>);
+
+#[derive(Debug, Default)]
+struct Work {
+    /// What the program has printed so far.
+    said: Arc<Mutex<Data>>,
+    /// Whether it has come to its end, or was ended.
+    is_over: bool,
+    /// Who is told then.
+    waits: Option<Task>,
+}
+
+impl PartialEq for Answering {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Answering {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where its program prints.
+    pub(super) fn output(&self) -> Arc<Mutex<Data>> {
+        self.work().said.clone()
+    }
+
+    /// Somebody wants to be told when it is over.
+    pub(crate) fn tell(&self, task: Task) {
+        self.work().waits = Some(task);
+    }
+
+    /// Whom to tell that it is over.
+    pub(crate) fn waits(&self) -> Option<Task> {
+        self.work().waits.take()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.work().is_over
+    }
+
+    fn said(&self) -> String {
+        let said = self.output();
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.text.clone()
+    }
+
+    /// Whether its headers have been sent: busybox's httpd sends them with the first four bytes
+    /// that its program prints.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.said().len() >= 4
+    }
+
+    /// The answer, once it is over.
+    ///
+    /// Source: busybox's `networking/httpd.c`, `cgi_io_loop_and_exit`.
+    pub(crate) fn reply(&self) -> Option<Reply> {
+        if !self.is_over() {
+            return None;
+        }
+        let said = self.said();
+        if said.is_empty() {
+            return Some(Reply::NotHttp(said));
+        }
+        let (first, _) = said.split_once('\n').unwrap_or((&said, ""));
+        let status = match (first.strip_prefix("HTTP"), first.strip_prefix("Status: ")) {
+            (Some(rest), _) => rest.split(' ').nth(1),
+            (_, Some(rest)) => rest.split(' ').next(),
+            _ => None,
+        };
+        let status = status.and_then(|status| status.trim().parse().ok());
+        // The headers end with the first empty line.
+        let mut body = said.as_str();
+        while let Some((line, rest)) = body.split_once('\n') {
+            body = rest;
+            if line.trim_end_matches('\r').is_empty() {
+                break;
+            }
+        }
+        Some(Reply::Http {
+            status: status.unwrap_or(200),
+            body: body.to_owned(),
+        })
+    }
+}
+
+/// Held by the program that is at work on an answer: with it the answer is over.
+pub(crate) struct Answers {
+    answering: Answering,
+    container: Arc<Container>,
+}
+
+impl Answers {
+    pub(crate) fn new(answering: Answering, container: Arc<Container>) -> Self {
+        Self {
+            answering,
+            container,
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.answering.work().is_over = true;
+        self.container.state().answered.push(self.answering.clone());
+    }
 }
 
 /// A session with a database.
@@ -57,6 +174,8 @@ pub(crate) enum Serving {
     Files {
         root: String,
         paths: Vec<(String, u16, String)>,
+        /// Whether the programs in `/cgi-bin/` answer for themselves.
+        runs_programs: bool,
     },
     /// Answers every HTTP request with this.
     Http {

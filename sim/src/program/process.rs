@@ -16,7 +16,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::files::Files;
-use super::net::{Reply, Request, Serving};
+use super::net::{Answering, Reply, Request, Serving};
+use super::processor::Processor;
 use crate::clock::{Clock, after};
 
 /// How many steps without waiting a process may take before others have their turn.
@@ -26,6 +27,8 @@ const TURN: u32 = 20_000;
 pub(crate) type Task = Pin<Box<dyn Future<Output = i32> + Send>>;
 /// Makes a process that knows whom to ask.
 pub(crate) type Program = Box<dyn FnOnce(Sys) -> Task + Send>;
+/// Whether what a process waits for has come, from another process of its container.
+pub(crate) type Holds = Box<dyn Fn() -> bool + Send>;
 
 /// What a process asks of the cluster.
 pub(crate) enum Call {
@@ -49,6 +52,8 @@ pub(crate) enum Call {
     Resolve(String),
     /// To serve a port.
     Listen(u16, Serving),
+    /// To go on as soon as this holds.
+    Until(Holds),
     /// To serve one connection on a port, and to know when it came.
     Accept(u16, Serving),
     /// To start another process beside itself.
@@ -130,10 +135,23 @@ pub(crate) struct State {
     pub(crate) takes_term: bool,
     /// Whether TERM came, and nobody has taken it yet.
     pub(crate) term: bool,
+    /// Requests that a server has not taken up yet: the port, the path and who waits.
+    pub(crate) requests: Vec<(u16, String, Answering)>,
+    /// Answers that are given, or will never be: nobody has told those who wait for them yet.
+    pub(crate) answered: Vec<Answering>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Container {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Container")
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Container {
@@ -150,6 +168,8 @@ impl State {
             partial: String::new(),
             takes_term: false,
             term: false,
+            requests: Vec::new(),
+            answered: Vec::new(),
         }
     }
 
@@ -251,6 +271,18 @@ impl Sys {
         }
     }
 
+    /// Goes on as soon as this holds.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool + Send + 'static) {
+        if !holds() {
+            self.ask(Call::Until(Box::new(holds))).await;
+        }
+    }
+
+    /// Computes for a time.
+    pub(crate) async fn compute(&self, time: Duration) {
+        self.ask(Call::Compute(time)).await;
+    }
+
     /// Adds text to the log.
     pub(crate) fn print(&self, text: &str) {
         if let Some(output) = &self.output {
@@ -272,7 +304,11 @@ enum Waiting {
     /// It has its turn.
     Turn,
     Time(Timestamp, Option<Answer>),
+    /// It has so much to compute yet.
+    Processor(Duration),
     Process(u32, Option<Timestamp>),
+    Until(Holds),
+    Answer(Answering, Option<Timestamp>),
     Connection,
     Nothing,
 }
@@ -284,8 +320,6 @@ struct Thread {
     /// Whether a signal that process 1 takes ends its wait.
     is_sleeping: bool,
     memory: u64,
-    /// Whether it uses its processor while it waits.
-    computing: bool,
 }
 
 /// The processes of one run of a container.
@@ -294,15 +328,7 @@ pub(crate) struct Process {
     threads: BTreeMap<u32, Thread>,
     ended: BTreeMap<u32, i32>,
     next: u32,
-    /// Up to when the use of the processor is counted.
-    counted: Timestamp,
-    /// The time of one processor that was used.
-    pub(crate) cpu: Duration,
-    /// How long it had something to compute, and how long its limit held it back meanwhile.
-    pub(crate) busy: Duration,
-    pub(crate) throttled: Duration,
-    /// The share of a processor that it may use at most.
-    pub(crate) cpu_limit: Option<f64>,
+    pub(crate) processor: Processor,
 }
 
 impl fmt::Debug for Process {
@@ -334,17 +360,13 @@ pub(crate) trait Kernel {
 impl Process {
     /// The processes of a run that begins with a program.
     pub(crate) fn new(container: Arc<Container>, program: Program) -> Self {
-        let counted = container.clock.now();
+        let processor = Processor::new(container.clock.now());
         let mut process = Self {
             container,
             threads: BTreeMap::new(),
             ended: BTreeMap::new(),
             next: 1,
-            counted,
-            cpu: Duration::ZERO,
-            busy: Duration::ZERO,
-            throttled: Duration::ZERO,
-            cpu_limit: None,
+            processor,
         };
         process.spawn(program, None);
         process
@@ -365,7 +387,6 @@ impl Process {
             waiting: Waiting::Turn,
             is_sleeping: false,
             memory: 0,
-            computing: false,
         };
         self.threads.insert(number, thread);
         number
@@ -413,10 +434,10 @@ impl Process {
         held.fold(0, u64::saturating_add)
     }
 
-    /// The process that holds most memory.
-    pub(crate) fn biggest(&self) -> u32 {
+    /// The process that holds most memory, and how much.
+    pub(crate) fn biggest(&self) -> (u32, u64) {
         let most = self.threads.iter().max_by_key(|(_, thread)| thread.memory);
-        most.map_or(1, |(number, _)| *number)
+        most.map_or((1, 0), |(number, thread)| (*number, thread.memory))
     }
 
     /// How many process ids it holds.
@@ -426,27 +447,20 @@ impl Process {
 
     /// Counts the use of the processor up to now.
     pub(crate) fn count(&mut self, now: Timestamp) {
-        let passed = crate::clock::since(now, self.counted);
-        self.counted = now;
-        let busy = self.threads.values().filter(|thread| thread.computing);
-        let wanted = u32::try_from(busy.count()).unwrap_or(u32::MAX);
-        let wanted = f64::from(wanted);
-        let had = self.cpu_limit.map_or(wanted, |limit| limit.min(wanted));
-        self.cpu += passed.mul_f64(had);
-        if wanted > 0.0 {
-            self.busy += passed;
-        }
-        if had < wanted {
-            self.throttled += passed;
+        let many = self.computing();
+        let had = self.processor.advance(now, many);
+        for thread in self.threads.values_mut() {
+            if let Waiting::Processor(left) = &mut thread.waiting {
+                *left = left.saturating_sub(had);
+            }
         }
     }
 
-    /// How many processors it would use if it could.
-    pub(crate) fn demand(&self) -> usize {
-        self.threads
-            .values()
-            .filter(|thread| thread.computing)
-            .count()
+    /// How many of its processes compute.
+    fn computing(&self) -> u32 {
+        let waits = |thread: &&Thread| matches!(thread.waiting, Waiting::Processor(_));
+        let many = self.threads.values().filter(waits).count();
+        u32::try_from(many).unwrap_or(u32::MAX)
     }
 
     /// Lets every process go on that can, until all wait. Gives the code if the first has ended.
@@ -457,12 +471,19 @@ impl Process {
             let due = match &thread.waiting {
                 Waiting::Time(time, _) => *time <= now,
                 Waiting::Process(_, Some(time)) => *time <= now,
+                Waiting::Processor(left) => left.is_zero(),
+                Waiting::Answer(answer, until) => {
+                    answer.is_over() || until.is_some_and(|until| until <= now)
+                }
                 _ => false,
             };
             if due {
                 let answer = match std::mem::replace(&mut thread.waiting, Waiting::Turn) {
                     Waiting::Time(_, Some(answer)) => answer,
                     Waiting::Process(..) => Answer::Late,
+                    Waiting::Answer(answer, _) => {
+                        Answer::Reply(answer.reply().unwrap_or(Reply::Timeout))
+                    }
                     _ => Answer::Done,
                 };
                 // Whoever only gave others their turn has its answer already.
@@ -473,19 +494,21 @@ impl Process {
             let mut moved = false;
             let numbers: Vec<u32> = self.threads.keys().copied().collect();
             for number in numbers {
-                let awaited = match self.threads.get(&number).map(|thread| &thread.waiting) {
-                    Some(Waiting::Turn) => None,
-                    Some(Waiting::Process(awaited, _)) => Some(*awaited),
+                let Some(thread) = self.threads.get_mut(&number) else {
+                    continue;
+                };
+                let answer = match &thread.waiting {
+                    Waiting::Turn => None,
+                    Waiting::Process(awaited, _) => match self.ended.get(awaited) {
+                        Some(code) => Some(Answer::Ended(*code)),
+                        None => continue,
+                    },
+                    Waiting::Until(holds) if holds() => Some(Answer::Done),
                     _ => continue,
                 };
-                if let Some(awaited) = awaited {
-                    let Some(code) = self.ended.get(&awaited) else {
-                        continue;
-                    };
-                    if let Some(thread) = self.threads.get_mut(&number) {
-                        lock(&thread.sys.slot).answer = Some(Answer::Ended(*code));
-                        thread.waiting = Waiting::Turn;
-                    }
+                if let Some(answer) = answer {
+                    lock(&thread.sys.slot).answer = Some(answer);
+                    thread.waiting = Waiting::Turn;
                 }
                 moved = true;
                 if let Some(code) = self.turn(number, kernel) {
@@ -505,15 +528,20 @@ impl Process {
 
     /// When the next process goes on by itself.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        let times = self
-            .threads
-            .values()
-            .filter_map(|thread| match &thread.waiting {
-                Waiting::Time(time, _) => Some(*time),
-                Waiting::Process(_, time) => *time,
-                _ => None,
-            });
-        times.min()
+        let waiting = || self.threads.values().map(|thread| &thread.waiting);
+        let times = waiting().filter_map(|waiting| match waiting {
+            Waiting::Time(time, _) => Some(*time),
+            Waiting::Process(_, time) | Waiting::Answer(_, time) => *time,
+            _ => None,
+        });
+        let computing = waiting().filter_map(|waiting| match waiting {
+            Waiting::Processor(left) => Some(*left),
+            _ => None,
+        });
+        let computed = computing
+            .min()
+            .map(|left| self.processor.ends(left, self.computing()));
+        times.chain(computed).min()
     }
 
     /// Lets one process go on until it waits or ends.
@@ -528,7 +556,6 @@ impl Process {
             steps += 1;
             let call = lock(&thread.sys.slot).call.take();
             thread.is_sleeping = false;
-            thread.computing = false;
             let now = kernel.now();
             let answer = match call {
                 // It waits for something else than the cluster: nobody would ever wake it.
@@ -564,12 +591,11 @@ impl Process {
                     }
                 }
                 Some(Call::Compute(time)) => {
-                    thread.computing = true;
-                    let slower = match self.cpu_limit {
-                        Some(limit) if limit < 1.0 => time.mul_f64(1.0 / limit.max(0.001)),
-                        _ => time,
-                    };
-                    thread.waiting = Waiting::Time(after(now, slower), None);
+                    thread.waiting = Waiting::Processor(time);
+                    return None;
+                }
+                Some(Call::Until(holds)) => {
+                    thread.waiting = Waiting::Until(holds);
                     return None;
                 }
                 Some(Call::Connect {
@@ -580,7 +606,12 @@ impl Process {
                 }) => {
                     let (time, reply) = kernel.connect(&host, port, &request, patience);
                     let thread = self.threads.get_mut(&number)?;
-                    thread.waiting = Waiting::Time(after(now, time), Some(Answer::Reply(reply)));
+                    thread.waiting = match reply {
+                        Reply::Later(answer) => {
+                            Waiting::Answer(answer, patience.map(|time| after(now, time)))
+                        }
+                        reply => Waiting::Time(after(now, time), Some(Answer::Reply(reply))),
+                    };
                     return None;
                 }
                 Some(Call::Resolve(name)) => {
@@ -638,8 +669,7 @@ impl Process {
             let thread = self.threads.get_mut(&number)?;
             lock(&thread.sys.slot).answer = Some(answer);
             if steps >= TURN {
-                thread.computing = true;
-                thread.waiting = Waiting::Time(after(now, Duration::from_millis(10)), None);
+                thread.waiting = Waiting::Processor(Duration::from_millis(10));
                 // The answer is there already; it is heard when its turn comes.
                 return None;
             }

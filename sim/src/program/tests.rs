@@ -152,6 +152,50 @@ async fn check(script: &str, expected: &str, code: i32) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pipes_with_names() {
+    for (script, expected, code) in [
+        (
+            "cd /tmp; mkfifo p; (echo a; sleep 1; echo b) > p & cat p; echo end",
+            "a\nb\nend",
+            0,
+        ),
+        (
+            "mkfifo /tmp/p; (head -c 9 /dev/zero; exec sleep 5) > /tmp/p & tail -c 4 /tmp/p | wc -c",
+            "4",
+            0,
+        ),
+        (
+            "mkfifo /tmp/p; (echo x) > /tmp/p & read a < /tmp/p; echo \"[$a]\"; mkfifo /tmp/p",
+            "[x]\nmkfifo: /tmp/p: File exists",
+            1,
+        ),
+        ("echo abcdef | tail -c 3", "ef", 0),
+    ] {
+        check(script, expected, code).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_run_once_it_may_be() {
+    for (script, expected, code) in [
+        (
+            "cd /tmp; echo 'echo hi $1' > a; ./a x; chmod +x a; ./a x; chmod 644 a; ./a x",
+            "sh: ./a: Permission denied\nhi x\nsh: ./a: Permission denied",
+            126,
+        ),
+        ("chmod q /f", "chmod: invalid mode 'q'", 1),
+        (
+            "head -c 3 /dev/zero | sha256sum; head -c 3 /dev/zero | md5sum; echo hi | md5sum",
+            "709e80c88487a2411e1ee4dfb9f22a861492d20c4765150c0c794abd70f8147c  -\n\
+             693e9af84d3dfcc71e640e005bdc5e2e  -\n764efa883dda1e11db47671c4a3bbd9e  -",
+            0,
+        ),
+    ] {
+        check(script, expected, code).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_language() {
     for (script, expected, code) in [
         ("echo a; echo b && echo c || echo d", "a\nb\nc", 0),

@@ -9,8 +9,8 @@ use kube::api::{Api, ListParams};
 async fn nodes_look_as_kinds_do() {
     let mut worker = NodeConfig::worker("worker");
     worker
-        .allocatable
-        .insert("memory".to_owned(), "7Gi".to_owned());
+        .system_reserved
+        .insert("memory".to_owned(), "25Gi".to_owned());
     let cluster = Cluster::start(Config {
         nodes: vec![NodeConfig::control_plane("control-plane"), worker],
         ..Config::default()

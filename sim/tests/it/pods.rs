@@ -6,7 +6,7 @@ use crashbook_sim::{Beside, Cluster, Config, NodeConfig, NodeFault};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 struct Test {
@@ -652,6 +652,101 @@ async fn kubelets_measure_and_say_how_they_are_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_answers_is_as_slow_as_its_limit() {
+    let test = Test::new().await;
+    let script = "mkdir -p /www/cgi-bin; echo hello > /www/index.html\n\
+        printf '#!/bin/sh\\necho Content-Type: text/plain\\necho\\nhead -c 2000000 /dev/zero | sha256sum\\n' \
+        > /www/cgi-bin/sum\nprintf 'echo Status: 403 Forbidden\\necho\\necho $QUERY_STRING\\n' > /www/cgi-bin/no\n\
+        chmod +x /www/cgi-bin/*; exec httpd -f -p 8080 -h /www";
+    let mut container = shell(script);
+    container["readinessProbe"] =
+        json!({ "httpGet": { "path": "/cgi-bin/sum", "port": 8080 }, "periodSeconds": 2 });
+    container["resources"] = json!({ "limits": { "cpu": "50m" } });
+    test.run("server", json!({ "containers": [container] }))
+        .await;
+    test.shows("server", "/status/containerStatuses/0/ready", json!(true))
+        .await;
+    let address = test.pod("server").await["status"]["podIP"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let asks = format!(
+        "wget -q -O- {address}:8080/; wget -q -O- {address}:8080/cgi-bin/sum; \
+         wget -q -O- {address}:8080/cgi-bin/no?x; wget -q -O- {address}:8080/cgi-bin/none; \
+         for n in 1 2 3 4; do while :; do wget -q -O /dev/null {address}:8080/cgi-bin/sum; done & done; wait"
+    );
+    test.run("client", json!({ "containers": [shell(&asks)] }))
+        .await;
+    test.shows("client", "/status/phase", json!("Running"))
+        .await;
+    let late = "Readiness probe errored and resulted in failure state: context deadline exceeded \
+                (Client.Timeout or context cancellation while reading body)";
+    test.until(async || {
+        let events = test.events("server").await;
+        events.iter().any(|(_, message)| message == late)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let log = test
+        .pods
+        .logs("client", &LogParams::default())
+        .await
+        .unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    let [first, sum, no, none] = lines.as_slice() else {
+        panic!("{log}");
+    };
+    assert_eq!(*first, "hello");
+    assert!(sum.ends_with("  -") && sum.len() == 67, "{sum}");
+    assert_eq!(*no, "wget: server returned error: HTTP/1.1 403 Forbidden");
+    assert_eq!(*none, "wget: server returned error: HTTP/1.1 404 Not Found");
+    let summary = test.ask("stats/summary").await;
+    let pods = summary["pods"].as_array().unwrap();
+    let server = pods
+        .iter()
+        .find(|pod| pod["podRef"]["name"] == "server")
+        .unwrap();
+    let cores = server["cpu"]["usageNanoCores"].as_u64().unwrap();
+    assert!((48_000_000..=50_000_000).contains(&cores), "{cores}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_pods_of_a_node_stay_within_what_is_theirs() {
+    let test = Test::new().await;
+    let mut promised = shell("dd if=/dev/zero bs=100M count=1 | sleep infinity");
+    promised["resources"] = json!({ "requests": { "memory": "400Mi" } });
+    test.run("promised", json!({ "containers": [promised] }))
+        .await;
+    test.shows("promised", "/status/phase", json!("Running"))
+        .await;
+    test.cluster
+        .node_fault("worker", &NodeFault::Reserve((32 << 30) - (512 << 20)))
+        .unwrap();
+    test.until(async || test.node().await["status"]["allocatable"]["memory"] == "512Mi")
+        .await;
+    test.run(
+        "greedy",
+        json!({ "containers": [shell("tail /dev/zero"),
+            { "name": "other", "image": "busybox:1.37", "command": ["sleep", "infinity"] }] }),
+    )
+    .await;
+    test.shows(
+        "greedy",
+        "/status/containerStatuses/0/lastState/terminated/reason",
+        json!("OOMKilled"),
+    )
+    .await;
+    let pod = test.pod("greedy").await;
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"],
+        137
+    );
+    assert_eq!(pod["status"]["containerStatuses"][1]["restartCount"], 0);
+    let pod = test.pod("promised").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kubelet_and_a_runtime_stop_and_start() {
     let test = Test::new().await;
     test.run("a", json!({ "containers": [shell("sleep infinity")] }))
@@ -705,8 +800,7 @@ async fn images_come_from_registries_that_know_them() {
         ..Beside::default()
     };
     test.cluster.start_beside("registry", &registry).unwrap();
-    test.until(async || test.cluster.beside_serves("registry", 5000))
-        .await;
+    test.cluster.beside_serves("registry", 5000).await;
     for (name, password) in [("good", "right"), ("old", "wrong")] {
         let config = json!({ "auths": { "registry:5000":
             { "username": "deploy", "password": password } } });
@@ -748,8 +842,7 @@ async fn a_database_beside_thecluster_lets_in_whom_it_knows() {
         ..Beside::default()
     };
     test.cluster.start_beside("database", &database).unwrap();
-    test.until(async || test.cluster.beside_serves("database", 5432))
-        .await;
+    test.cluster.beside_serves("database", 5432).await;
     let asks = "until pg_isready --host=database --quiet; do sleep 1; done; psql --host=database \
                 --username=orders --command 'select 1' 2> /dev/termination-log";
     for (name, password, phase) in [("a", "right", "Succeeded"), ("b", "wrong", "Failed")] {

@@ -18,8 +18,8 @@ fn cluster() -> (Cluster, kube::Client) {
         .labels
         .insert("size".to_owned(), "small".to_owned());
     nodes[3]
-        .allocatable
-        .insert("memory".to_owned(), "8Gi".to_owned());
+        .system_reserved
+        .insert("memory".to_owned(), "24Gi".to_owned());
     let cluster = Cluster::start(Config {
         nodes,
         ..Config::default()

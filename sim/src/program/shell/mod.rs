@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parse::{Node, Redirect, Simple, Target};
 
-use super::files::{Content, File, Files};
+use super::files::{Content, End, Fifo, File, Files};
 use super::process::{Answer, Call, Program, Sys};
 use super::{Facts, tools};
 
@@ -41,6 +41,13 @@ impl Data {
         }
     }
 
+    /// Adds what comes after it.
+    pub(super) fn add(&mut self, more: &Data) {
+        self.text.push_str(&more.text);
+        self.bulk = self.bulk.saturating_add(more.bulk);
+        self.block = self.block.max(more.block);
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.bulk + u64::try_from(self.text.len()).unwrap_or(u64::MAX)
     }
@@ -53,6 +60,10 @@ pub(super) enum Sink {
     Log,
     Buffer(Arc<Mutex<Data>>),
     File(String),
+    Fifo(
+        Fifo,
+        #[expect(dead_code, reason = "the pipe is open as long as it is held")] End,
+    ),
     Null,
     Closed,
 }
@@ -235,10 +246,11 @@ impl Shell {
                 None
             }
             Sink::Buffer(buffer) => {
-                let mut buffer = lock(buffer);
-                buffer.text.push_str(&data.text);
-                buffer.bulk += data.bulk;
-                buffer.block = buffer.block.max(data.block);
+                lock(buffer).add(&data);
+                None
+            }
+            Sink::Fifo(fifo, _) => {
+                fifo.write(&data);
                 None
             }
             Sink::File(path) => {
@@ -516,11 +528,17 @@ impl Shell {
         }
     }
 
-    /// Runs commands whose changes of the shell are forgotten.
-    async fn apart(&mut self, node: &Arc<Node>, io: &Io) -> Flow {
+    /// A shell that begins as this one, beside it.
+    pub(super) fn child(&self) -> Self {
         let mut shell = self.clone();
         shell.traps.clear();
         shell.is_first = false;
+        shell
+    }
+
+    /// Runs commands whose changes of the shell are forgotten.
+    async fn apart(&mut self, node: &Arc<Node>, io: &Io) -> Flow {
+        let mut shell = self.child();
         match shell.run(node, io).await {
             Flow::Exit(SEGMENTATION_FAULT) => Flow::Done(SEGMENTATION_FAULT),
             Flow::Exit(status) | Flow::Done(status) | Flow::Return(status) => Flow::Done(status),
@@ -542,9 +560,7 @@ impl Shell {
     }
 
     async fn begin(&mut self, node: Arc<Node>, io: &Io) -> u32 {
-        let mut shell = self.clone();
-        shell.traps.clear();
-        shell.is_first = false;
+        let mut shell = self.child();
         shell.jobs.clear();
         let io = Io {
             input: Arc::default(),
@@ -614,6 +630,11 @@ impl Shell {
                         io.input = Arc::new(Mutex::new(Some(data)));
                         continue;
                     }
+                    if let Some(fifo) = self.fifo(&full) {
+                        let data = self.read_fifo(&fifo).await;
+                        io.input = Arc::new(Mutex::new(Some(data)));
+                        continue;
+                    }
                     let found = self.sys.container.state().files.read(&full);
                     match found {
                         Ok(content) => {
@@ -639,6 +660,17 @@ impl Shell {
                 Target::Write(word) | Target::Append(word) => {
                     let path = self.joined(word, &io).await?;
                     let append = matches!(redirect.to, Target::Append(_));
+                    if let Some(fifo) = self.fifo(&self.path(&path)) {
+                        // Whoever opens it waits until it is opened at the other end too.
+                        let end = fifo.writer();
+                        let other = fifo.clone();
+                        self.sys.until(move || other.has_readers()).await;
+                        match redirect.from {
+                            2 => io.err = Sink::Fifo(fifo, end),
+                            _ => io.out = Sink::Fifo(fifo, end),
+                        }
+                        continue;
+                    }
                     let sink = match self.open(&path, append) {
                         Ok(sink) => sink,
                         Err(why) => {
@@ -665,6 +697,39 @@ impl Shell {
             }
         }
         Ok(io)
+    }
+
+    /// The pipe of this name, if it is one.
+    pub(super) fn fifo(&self, path: &str) -> Option<Fifo> {
+        match self.sys.container.state().files.find(path) {
+            Some(File::Fifo(fifo)) => Some(fifo),
+            _ => None,
+        }
+    }
+
+    /// Waits for the next that is written into a pipe; none at its end, which comes when nobody can
+    /// write to it any more.
+    pub(super) async fn next_of(&self, fifo: &Fifo, is_open: &mut bool) -> Option<Data> {
+        let (other, closes) = (fifo.clone(), *is_open);
+        self.sys
+            .until(move || other.has_data() || other.has_writers() != closes)
+            .await;
+        if *is_open && !fifo.has_data() {
+            return None;
+        }
+        *is_open = true;
+        Some(fifo.take())
+    }
+
+    /// Reads a pipe to its end.
+    pub(super) async fn read_fifo(&self, fifo: &Fifo) -> Data {
+        let _end = fifo.reader();
+        let mut all = Data::default();
+        let mut is_open = false;
+        while let Some(data) = self.next_of(fifo, &mut is_open).await {
+            all.add(&data);
+        }
+        all
     }
 
     fn open(&self, path: &str, append: bool) -> Result<Sink, &'static str> {

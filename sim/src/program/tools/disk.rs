@@ -1,16 +1,70 @@
 //! Tools that make, change and look at files.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use super::super::files::{Content, File, FileError};
 use super::super::process::Call;
-use super::super::shell::Data;
+use super::super::shell::{Data, lock};
 use super::{Tool, amount};
 
 /// How many bytes a disk takes in a millisecond.
 const SPEED: u64 = 1 << 20;
+
+/// A sum over bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sum {
+    Sha256,
+    Md5,
+}
+
+impl Sum {
+    /// How many bytes busybox sums up in a microsecond.
+    fn speed(self) -> u64 {
+        match self {
+            Self::Sha256 => 100,
+            Self::Md5 => 300,
+        }
+    }
+
+    fn of(self, data: &Data) -> String {
+        /// Sums of so many bytes that are all zero: programs ask for them again and again.
+        static ZEROS: Mutex<BTreeMap<(Sum, u64), String>> = Mutex::new(BTreeMap::new());
+        let compute = || match self {
+            Self::Sha256 => digest::<Sha256>(data),
+            Self::Md5 => digest::<Md5>(data),
+        };
+        if !data.text.is_empty() {
+            return compute();
+        }
+        let mut known = lock(&ZEROS);
+        known
+            .entry((self, data.bulk))
+            .or_insert_with(compute)
+            .clone()
+    }
+}
+
+fn digest<D: Digest>(data: &Data) -> String {
+    const PIECE: usize = 64 << 10;
+    let mut digest = D::new();
+    digest.update(data.text.as_bytes());
+    let mut left = data.bulk;
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        digest.update(&[0; PIECE][..size]);
+        left -= size as u64;
+    }
+    digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
 
 impl Tool<'_> {
     pub(super) async fn disk(&mut self, base: &str) -> i32 {
@@ -34,9 +88,23 @@ impl Tool<'_> {
                 }
                 0
             }
-            "sha256sum" => self.sha256sum(),
+            "sha256sum" => self.sum(Sum::Sha256).await,
+            "md5sum" => self.sum(Sum::Md5).await,
+            "mkfifo" => self.make_fifos(),
             _ => self.compare(),
         }
+    }
+
+    fn make_fifos(&self) -> i32 {
+        let mut status = 0;
+        for word in self.operands("m") {
+            let path = self.shell.path(&word);
+            let made = self.shell.sys.container.state().files.make_fifo(&path);
+            if let Err(error) = made {
+                status = self.fail(&format!("{word}: {}", error.text()));
+            }
+        }
+        status
     }
 
     fn find_file(&self, path: &str) -> Option<File> {
@@ -55,7 +123,7 @@ impl Tool<'_> {
                 None => {
                     status = self.fail(&format!("{word}: {}", FileError::Missing.text()));
                 }
-                Some(File::Regular(_)) => drop(self.out(&format!("{word}\n"))),
+                Some(File::Regular(_) | File::Fifo(_)) => drop(self.out(&format!("{word}\n"))),
                 Some(File::Directory) => {
                     let names = self.shell.sys.container.state().files.children(&path);
                     for name in names.iter().filter(|name| !name.starts_with('.')) {
@@ -164,6 +232,7 @@ impl Tool<'_> {
                 let mut state = self.shell.sys.container.state();
                 state.files.write(to, content, false)
             }
+            File::Fifo(_) => self.shell.sys.container.state().files.make_fifo(to),
             File::Directory => {
                 let names = {
                     let mut state = self.shell.sys.container.state();
@@ -336,6 +405,7 @@ impl Tool<'_> {
             let size = match self.find_file(&self.shell.path(&word)) {
                 Some(File::Regular(content)) => content.size(),
                 Some(File::Directory) => 4096,
+                Some(File::Fifo(_)) => 0,
                 None => {
                     status = self.fail(&format!(
                         "can't stat '{word}': {}",
@@ -365,19 +435,36 @@ impl Tool<'_> {
         0
     }
 
-    fn sum_of(&self, file: &str) -> Result<String, FileError> {
-        let path = self.shell.path(file);
-        let content = self.shell.sys.container.state().files.read(&path)?;
-        let digest = Sha256::digest(content.text.as_bytes());
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    /// The sum of what is in a file, or of what it reads.
+    async fn sum_of(&self, sum: Sum, file: &str) -> Result<String, FileError> {
+        let data = if file == "-" {
+            self.io.read_all()
+        } else {
+            let path = self.shell.path(file);
+            let content = self.shell.sys.container.state().files.read(&path)?;
+            Data {
+                bulk: content.bulk,
+                ..Data::text(content.text)
+            }
+        };
+        if data.bulk >= u64::MAX / 8 {
+            // It never comes to an end.
+            self.shell.pause(None).await;
+        }
+        let nanos = data.size().saturating_mul(1000) / sum.speed();
+        self.shell.sys.compute(Duration::from_nanos(nanos)).await;
+        Ok(sum.of(&data))
     }
 
-    fn sha256sum(&self) -> i32 {
-        let files = self.operands("");
+    async fn sum(&self, sum: Sum) -> i32 {
+        let mut files = self.operands("");
+        if files.is_empty() {
+            files.push("-".to_owned());
+        }
         if !self.has('c') {
             let mut status = 0;
             for file in files {
-                match self.sum_of(&file) {
+                match self.sum_of(sum, &file).await {
                     Ok(sum) => drop(self.out(&format!("{sum}  {file}\n"))),
                     Err(error) => {
                         status = self.fail(&format!("can't open '{file}': {}", error.text()));
@@ -396,12 +483,12 @@ impl Tool<'_> {
                 Err(error) => return self.fail(&format!("can't open '{list}': {}", error.text())),
             };
             for line in content.text.lines() {
-                let Some((sum, file)) = line.split_once("  ") else {
+                let Some((wanted, file)) = line.split_once("  ") else {
                     continue;
                 };
                 total += 1;
-                match self.sum_of(file) {
-                    Ok(found) if found == sum => drop(self.out(&format!("{file}: OK\n"))),
+                match self.sum_of(sum, file).await {
+                    Ok(found) if found == wanted => drop(self.out(&format!("{file}: OK\n"))),
                     Ok(_) => {
                         failed += 1;
                         self.out(&format!("{file}: FAILED\n"));

@@ -88,7 +88,7 @@ impl Tool<'_> {
             "awk" => awk::run(self).await,
             "ls" | "mkdir" | "rmdir" | "rm" | "touch" | "cp" | "mv" | "ln" | "dd" | "fallocate"
             | "truncate" | "mktemp" | "stat" | "find" | "readlink" | "realpath" | "sha256sum"
-            | "install" | "cmp" => self.disk(base).await,
+            | "md5sum" | "mkfifo" | "install" | "cmp" => self.disk(base).await,
             "wget" | "nc" | "nslookup" | "ping" | "httpd"
                 if base != "httpd" || self.place == "/bin/httpd" =>
             {
@@ -198,16 +198,27 @@ impl Tool<'_> {
             return 0;
         }
         let mut status = 0;
-        for word in self.operands("").iter().skip(1) {
+        let words = self.operands("");
+        let Some((how, files)) = words.split_first() else {
+            return self.fail("missing operand");
+        };
+        let executable = match (base, executable(how)) {
+            ("chmod", None) => return self.fail(&format!("invalid mode '{how}'")),
+            ("chmod", Some(executable)) => executable,
+            _ => None,
+        };
+        for word in files {
             let path = self.shell.path(word);
-            let state = self.shell.sys.container.state();
-            let found = state.files.find(&path);
-            let why = match found {
-                None => Some(super::files::FileError::Missing),
-                Some(_) => state.files.writable(&path).err(),
+            let mut state = self.shell.sys.container.state();
+            let done = match executable {
+                Some(executable) => state.files.set_executable(&path, executable),
+                None => match state.files.find(&path) {
+                    None => Err(super::files::FileError::Missing),
+                    Some(_) => state.files.writable(&path),
+                },
             };
             drop(state);
-            if let Some(why) = why {
+            if let Err(why) = done {
                 status = self.fail(&format!("{word}: {}", why.text()));
             }
         }
@@ -310,7 +321,8 @@ impl Tool<'_> {
                         found => found.is_some(),
                     },
                     "-w" => found.is_some() && state.files.writable(&full).is_ok(),
-                    "-L" | "-h" | "-S" | "-p" | "-b" | "-c" | "-t" => false,
+                    "-p" => matches!(found, Some(File::Fifo(_))),
+                    "-L" | "-h" | "-S" | "-b" | "-c" | "-t" => false,
                     _ => return None,
                 })
             }
@@ -821,6 +833,29 @@ fn formatted(format: &str, next: &mut dyn FnMut(char) -> String) -> String {
         }
     }
     out
+}
+
+/// Whether a mode of `chmod` lets a file be run, if it says anything of that. None where it is no
+/// mode.
+fn executable(mode: &str) -> Option<Option<bool>> {
+    if let Ok(bits) = u32::from_str_radix(mode, 8) {
+        return Some(Some(bits & 0o111 != 0));
+    }
+    let mut said = None;
+    for part in mode.split(',') {
+        let at = part.find(['+', '-', '='])?;
+        let (who, what) = part.split_at(at);
+        if !who.chars().all(|who| "ugoa".contains(who)) {
+            return None;
+        }
+        match (&what[..1], what.contains(['x', 'X'])) {
+            ("+", true) => said = Some(true),
+            ("-", true) => said = Some(false),
+            ("=", executable) => said = Some(executable),
+            _ => {}
+        }
+    }
+    Some(said)
 }
 
 /// A basic regular expression as an extended one.

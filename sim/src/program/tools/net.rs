@@ -1,10 +1,12 @@
 //! Tools that use the network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::net::{Reply, Request, Serving};
-use super::super::process::{Answer, Call, ListenError};
-use super::super::shell::Data;
+use super::super::files::{File, Files};
+use super::super::net::{Answering, Answers, Reply, Request, Serving};
+use super::super::process::{Answer, Call, ListenError, Program};
+use super::super::shell::{Data, Io, Shell, Sink, Work};
 use super::{Tool, duration};
 
 impl Tool<'_> {
@@ -75,7 +77,7 @@ impl Tool<'_> {
                     "can't connect to remote host ({address}): Connection timed out"
                 ));
             }
-            Reply::Timeout => return self.fail("download timed out"),
+            Reply::Timeout | Reply::Later(_) => return self.fail("download timed out"),
             Reply::Accepted(said) | Reply::NotHttp(said) | Reply::Denied(said) => {
                 return match said.is_empty() {
                     true => self.fail("error getting response"),
@@ -248,16 +250,88 @@ impl Tool<'_> {
             ));
         }
         let serving = Serving::Files {
-            root: home,
+            root: home.clone(),
             paths: Vec::new(),
+            runs_programs: true,
         };
         if let Err(error) = self.shell.sys.listen(port, serving).await {
             return self.bind_failed(error);
         }
+        let server = answer_by_programs(self.shell.clone(), port, home);
         if self.has('f') {
             // It does not take TERM.
-            self.shell.pause(None).await;
+            return server.await;
         }
+        let server: Program = Box::new(move |_| Box::pin(server));
+        self.shell.sys.ask(Call::Spawn(server)).await;
         0
     }
+}
+
+/// Starts a program for each request of one, for ever.
+async fn answer_by_programs(shell: Shell, port: u16, home: String) -> i32 {
+    loop {
+        let container = shell.sys.container.clone();
+        let of_port = move |request: &(u16, String, Answering)| request.0 == port;
+        let looked = container.clone();
+        shell
+            .sys
+            .until(move || looked.state().requests.iter().any(of_port))
+            .await;
+        let requests: Vec<_> = container
+            .state()
+            .requests
+            .extract_if(.., |one| of_port(one))
+            .collect();
+        for (_, path, answer) in requests {
+            let program = answer_to(&shell, &home, &path, answer);
+            shell.sys.ask(Call::Spawn(program)).await;
+        }
+    }
+}
+
+/// The program that answers a request, with the request as its environment.
+fn answer_to(shell: &Shell, home: &str, path: &str, answer: Answering) -> Program {
+    let held = Answers::new(answer.clone(), shell.sys.container.clone());
+    let io = Io {
+        input: Arc::default(),
+        out: Sink::Buffer(answer.output()),
+        err: Sink::Log,
+    };
+    let (script, query) = path.split_once('?').unwrap_or((path, ""));
+    let file = Files::absolute("", &format!("{home}/{script}"));
+    let found = shell.sys.container.state().files.find(&file);
+    let mut shell = shell.child();
+    if !matches!(found, Some(File::Regular(content)) if content.executable) {
+        shell.write(&io.out, "Status: 404 Not Found\r\n\r\n");
+        return Box::new(move |_| {
+            Box::pin(async move {
+                drop(held);
+                0
+            })
+        });
+    }
+    shell.directory = file
+        .rsplit_once('/')
+        .map_or("", |(above, _)| above)
+        .to_owned();
+    for (name, value) in [
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("REQUEST_METHOD", "GET"),
+        ("REQUEST_URI", path),
+        ("SCRIPT_NAME", script),
+        ("QUERY_STRING", query),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+    ] {
+        shell.variables.insert(name.to_owned(), value.to_owned());
+    }
+    let run = shell.program(Work::Command(vec![file]), io);
+    Box::new(move |sys| {
+        let task = run(sys);
+        Box::pin(async move {
+            let code = task.await;
+            drop(held);
+            code
+        })
+    })
 }

@@ -80,6 +80,7 @@ fn number(error: FileError) -> u8 {
     match error {
         FileError::Missing => 2,
         FileError::Denied => 13,
+        FileError::Exists => 17,
         FileError::NotDirectory => 20,
         FileError::IsDirectory => 21,
         FileError::Full => 28,
@@ -159,6 +160,7 @@ async fn httpd(tool: &mut Tool<'_>) -> i32 {
         let serving = Serving::Files {
             root: settings.documents.clone(),
             paths: Vec::new(),
+            runs_programs: false,
         };
         if let Err(error) = tool.shell.sys.listen(port, serving).await {
             let why = match error {
@@ -455,6 +457,7 @@ async fn nginx(tool: &mut Tool<'_>) -> i32 {
         let serving = Serving::Files {
             root: settings.root.clone(),
             paths: settings.answers.clone(),
+            runs_programs: false,
         };
         let mut tries = 0;
         loop {

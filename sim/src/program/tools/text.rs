@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use super::super::files::Fifo;
 use super::super::process::Call;
 use super::super::shell::Data;
 use super::{Tool, amount, basic};
@@ -55,6 +56,14 @@ impl Tool<'_> {
     }
 
     pub(super) async fn text(&mut self, base: &str) -> i32 {
+        if base != "tail" {
+            // What comes by a pipe is read when all of it is there.
+            for word in &self.args {
+                if let Some(fifo) = self.shell.fifo(&self.shell.path(word)) {
+                    fifo.write(&self.shell.read_fifo(&fifo).await);
+                }
+            }
+        }
         match base {
             "head" => self.head(),
             "tail" => self.tail().await,
@@ -150,19 +159,36 @@ impl Tool<'_> {
 
     async fn tail(&mut self) -> i32 {
         let files = self.operands("nc");
-        let (data, status) = self.input(&files);
-        if data.bulk > 0 {
-            // It keeps all that may be the last line: there is no line end.
-            let mut held: u64 = 0;
-            while held < data.bulk {
-                held = held.saturating_add(GROWTH).min(data.bulk);
-                self.shell.sys.ask(Call::Memory(held)).await;
-                let time = std::time::Duration::from_millis(40);
-                self.shell.sys.ask(Call::Compute(time)).await;
+        let most = self.value('c');
+        let most = most.as_deref().map(|most| most.trim_start_matches('-'));
+        let most = most.and_then(amount);
+        let path = files.first().map(|file| self.shell.path(file));
+        let fifo = path.and_then(|path| self.shell.fifo(&path));
+        let at_most = most.unwrap_or(u64::MAX);
+        let (mut data, status) = match fifo {
+            Some(fifo) => (self.follow(&fifo, at_most).await, 0),
+            None => {
+                let (data, status) = self.input(&files);
+                // Without line ends it keeps all that may be the last line.
+                self.keep(0, data.bulk, at_most).await;
+                (data, status)
             }
+        };
+        if data.bulk > 0 {
+            data.bulk = data.bulk.min(at_most);
             if self.io.out_is_log() {
                 return 0;
             }
+        }
+        if let Some(most) = most {
+            let length = u64::try_from(data.text.len()).unwrap_or(u64::MAX);
+            let skip = length.saturating_sub(most.saturating_sub(data.bulk));
+            let mut skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            while !data.text.is_char_boundary(skip) {
+                skip += 1;
+            }
+            data.text.drain(..skip);
+            return self.put(data).max(status);
         }
         let number = self
             .value('n')
@@ -195,6 +221,30 @@ impl Tool<'_> {
                 self.put(Data::text(news));
             }
             seen = content.text.len();
+        }
+    }
+
+    /// Reads a pipe to its end, and keeps so much of it at most.
+    async fn follow(&self, fifo: &Fifo, most: u64) -> Data {
+        let _end = fifo.reader();
+        let mut all = Data::default();
+        let mut is_open = false;
+        while let Some(data) = self.shell.next_of(fifo, &mut is_open).await {
+            let held = all.size();
+            all.add(&data);
+            self.keep(held, all.size(), most).await;
+        }
+        all
+    }
+
+    /// Takes memory for what it keeps, piece after piece.
+    async fn keep(&self, mut held: u64, size: u64, most: u64) {
+        let size = size.min(most);
+        while held < size {
+            held = held.saturating_add(GROWTH).min(size);
+            self.shell.sys.ask(Call::Memory(held)).await;
+            let time = std::time::Duration::from_millis(40);
+            self.shell.sys.compute(time).await;
         }
     }
 
