@@ -254,7 +254,12 @@ fn verdict(causes: Vec<&Finding>, symptoms: Vec<&Finding>) -> Verdict {
 /// How sure a cause is by what it explains: that nothing is there may be meant, until a client fails
 /// on it.
 fn proof(cause: Class, symptoms: &[&Finding]) -> Option<Confidence> {
-    let fails = |symptom: &&Finding| symptom.class == Class::DependencyUnreachable;
+    let fails = |symptom: &&Finding| {
+        matches!(
+            symptom.class,
+            Class::DependencyUnreachable | Class::WebhookUnavailable
+        )
+    };
     let is_proven = cause == Class::ScaledToZero && symptoms.iter().any(fails);
     is_proven.then_some(Confidence::Certain)
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::facts::Pod;
-use crate::kubernetes::network_policy::{
+use crate::kubernetes::connection::{
     Cidr, Connection, Direction, End, all, any, has_port_named, namespace_labels,
 };
 use crate::kubernetes::selector::Labels;

@@ -2,6 +2,7 @@
 //! not on the wording of a message.
 
 mod calico;
+pub mod connection;
 pub mod files;
 pub mod network_policy;
 pub mod quantity;

@@ -8,7 +8,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::facts::Pod;
-use crate::kubernetes::network_policy::{End, addresses_of};
+use crate::kubernetes::connection::{End, addresses_of};
 use crate::verdict::Reference;
 use crate::view::{Lookup, View};
 
@@ -158,6 +158,13 @@ fn by_address<'a>(view: &View<'a>, pod: &Pod, address: IpAddr) -> Host<'a> {
     by_slice
         .or_else(own)
         .map_or(Host::Address(address), Host::Pod)
+}
+
+/// The cluster's name service.
+pub fn name_service<'a>(view: &View<'a>) -> Option<&'a Service> {
+    ["kube-dns", "coredns", "rke2-coredns-rke2-coredns"]
+        .into_iter()
+        .find_map(|name| view.get::<Service>("kube-system", name).found())
 }
 
 /// The port of a Service that a program connects to.

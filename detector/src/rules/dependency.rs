@@ -1,13 +1,22 @@
 //! What the rules of dependencies share: what a failing container connects to, and what would
 //! explain that it does not answer.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 
-use crate::facts::Pod;
+use crate::facts::{Container, Pod};
 use crate::kubernetes::{selector, services};
+use crate::object::Kind;
+use crate::rules::claims;
 use crate::verdict::Reference;
 use crate::view::View;
+
+/// How long a pod behind a Service may take to become ready before the Service is said to be down.
+const STARTING: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long it may take where no node was found for it. By then what it waits for has been said.
+const UNSCHEDULED: SignedDuration = SignedDuration::from_secs(5);
 
 /// The objects whose own trouble would explain that nothing answers for a Service: itself, the
 /// workloads behind it, their claims, and the nodes they run on.
@@ -85,4 +94,61 @@ pub(super) fn behind(service: &Service, view: &View<'_>) -> Reference {
     of_pods
         .or_else(|| workloads(service, view).into_iter().next())
         .unwrap_or_else(|| services::reference(service))
+}
+
+/// Whether no pod of a Service is ready, and one is starting, or is asked for since a moment ago.
+pub(super) fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
+    let pods = services::pods(view, service).unwrap_or_default();
+    !pods
+        .iter()
+        .any(|pod| pod.is_ready() && pod.deleting.is_none())
+        && (pods.iter().any(|pod| is_starting(pod, view))
+            || pods.is_empty() && is_asked_for(service, view))
+}
+
+/// Whether a workload behind a Service was changed just now, and asks for pods.
+fn is_asked_for(service: &Service, view: &View<'_>) -> bool {
+    workloads(service, view).iter().any(|workload| {
+        let namespace = workload.namespace.as_deref().unwrap_or_default();
+        let (kind, replicas) = match workload.kind.as_str() {
+            "Deployment" => {
+                let deployment = view.get::<Deployment>(namespace, &workload.name).found();
+                (Kind::Deployment, deployment.map(|one| one.spec.replicas))
+            }
+            _ => {
+                let set = view.get::<StatefulSet>(namespace, &workload.name).found();
+                (Kind::StatefulSet, set.map(|one| one.spec.replicas))
+            }
+        };
+        let changed = view.changed(kind, namespace, &workload.name);
+        replicas.is_some_and(|replicas| replicas != Some(0))
+            && changed.is_some_and(|changed| view.within(changed, STARTING))
+    })
+}
+
+/// Whether a pod is new, and nothing has gone wrong with it yet.
+fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
+    let is_failing = |container: Container<'_>| {
+        let waiting = container.waiting().map(|(reason, _)| reason);
+        container.restarts() > 0
+            || waiting
+                .is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
+    };
+    let scheduled = pod.condition("PodScheduled");
+    let is_refused = scheduled.is_some_and(|is| is.status == "False");
+    let since = scheduled.and_then(|is| is.last_transition_time.as_ref().map(|time| time.0));
+    let is_new = |since, patience| !view.ripe(since, patience);
+    let is_given_a_volume = || {
+        let claims = claims::of(pod).into_iter();
+        let volumes = claims.filter_map(|claim| claims::provided(pod, &claim.name, view));
+        volumes.max().is_some_and(|at| is_new(at, STARTING))
+    };
+    pod.deleting.is_none()
+        && !pod.is_finished()
+        && !pod.containers().any(is_failing)
+        && match since.or(pod.created) {
+            Some(since) if is_refused => is_new(since, UNSCHEDULED) || is_given_a_volume(),
+            Some(since) => is_new(since, STARTING),
+            None => false,
+        }
 }

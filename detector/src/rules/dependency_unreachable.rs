@@ -32,8 +32,6 @@
 //!
 //! Bring up what it connects to, or correct the address.
 
-use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
@@ -43,7 +41,7 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Given, Named, Tried};
-use crate::rules::{Judge, Need, Rule, claims, dependency, policy};
+use crate::rules::{Judge, Need, Rule, dependency, policy, service_port_mismatch};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
@@ -53,12 +51,6 @@ pub(super) const RULE: Rule = Rule {
     needs: &[Need::Words],
     judges: &[Judge::Pod(judge)],
 };
-
-/// How long a pod behind a Service may take to become ready before the Service is said to be down.
-const STARTING: SignedDuration = SignedDuration::from_secs(30);
-
-/// How long it may take where no node was found for it. By then what it waits for has been said.
-const UNSCHEDULED: SignedDuration = SignedDuration::from_secs(5);
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
@@ -105,7 +97,9 @@ fn in_words(
         // Programs that were given a name tell of the address that it led to.
         let is_given = given.iter().any(|one| one.endpoint.host.eq_ignore_ascii_case(&tried.host));
         let meant = match host {
-            Host::Address(_) if !is_given => only_outside(pod, given, view),
+            Host::Address(_) if !is_given => {
+                only_service(pod, tried.port, given, view).or_else(|| only_outside(pod, given, view))
+            }
             _ => None,
         };
         match meant {
@@ -115,11 +109,34 @@ fn in_words(
                     port: tried.port.or(meant.endpoint.port),
                     ..tried.clone()
                 };
+                let host = match services::host(view, pod, &meant.endpoint.host) {
+                    service @ Host::Service(_) => service,
+                    _ => host,
+                };
                 found(pod, &tried, host, given, view)
             }
             None => found(pod, tried, host, given, view),
         }
     })
+}
+
+/// The only Service of all that it was given with this port: an address that nothing has any more
+/// may be the one that it had.
+fn only_service<'g>(
+    pod: &Pod,
+    port: Option<u16>,
+    given: &'g [Given],
+    view: &View<'_>,
+) -> Option<&'g Given> {
+    let host = |one: &Given| services::host(view, pod, &one.endpoint.host);
+    let is_service = |one: &&Given| {
+        port.is_some()
+            && tried::port_meant(&one.tried(None), &host(one)) == port
+            && matches!(host(one), Host::Service(_))
+    };
+    let mut meant = given.iter().filter(is_service);
+    let first = meant.next()?;
+    meant.all(|other| tried::is_same(&host(first), &host(other))).then_some(first)
 }
 
 /// The only name of all that it was given which leads out of the cluster.
@@ -243,11 +260,19 @@ fn found(
                 }
             };
             let is_refused = tried.meaning == Some(Meaning::Refused);
-            if is_ready && !is_refused || is_coming_up(service, view) {
+            let leads_nowhere = || {
+                let port = port.and_then(|port| services::port_of(service, port));
+                port.zip(pods.as_deref()).is_some_and(|(port, pods)| {
+                    service_port_mismatch::leads_nowhere(service, port, pods, failed)
+                })
+            };
+            if is_ready && !is_refused && !leads_nowhere() || dependency::is_coming_up(service, view) {
                 return None;
             }
-            let (because, confidence) = if is_ready {
+            let (because, confidence) = if is_ready && is_refused {
                 ("refuses the connection", Confidence::Likely)
+            } else if is_ready {
+                ("does not answer", Confidence::Possible)
             } else {
                 ("has no ready pod", Confidence::Certain)
             };
@@ -304,63 +329,9 @@ pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
     let given = tried::in_configuration(pod, container, view);
     let given = given.into_iter().map(|given| given.endpoint.host);
     named.chain(given).any(|name| match services::host(view, pod, &name) {
-        Host::Service(service) => is_coming_up(service, view),
+        Host::Service(service) => dependency::is_coming_up(service, view),
         _ => false,
     })
-}
-
-/// Whether no pod of a Service is ready, and one is starting, or is asked for since a moment ago.
-pub(super) fn is_coming_up(service: &Service, view: &View<'_>) -> bool {
-    let pods = services::pods(view, service).unwrap_or_default();
-    !pods.iter().any(|pod| pod.is_ready() && pod.deleting.is_none())
-        && (pods.iter().any(|pod| is_starting(pod, view))
-            || pods.is_empty() && is_asked_for(service, view))
-}
-
-/// Whether a workload behind a Service was changed just now, and asks for pods.
-fn is_asked_for(service: &Service, view: &View<'_>) -> bool {
-    dependency::workloads(service, view).iter().any(|workload| {
-        let namespace = workload.namespace.as_deref().unwrap_or_default();
-        let (kind, replicas) = match workload.kind.as_str() {
-            "Deployment" => {
-                let deployment = view.get::<Deployment>(namespace, &workload.name).found();
-                (Kind::Deployment, deployment.map(|one| one.spec.replicas))
-            }
-            _ => {
-                let set = view.get::<StatefulSet>(namespace, &workload.name).found();
-                (Kind::StatefulSet, set.map(|one| one.spec.replicas))
-            }
-        };
-        let changed = view.changed(kind, namespace, &workload.name);
-        replicas.is_some_and(|replicas| replicas != Some(0))
-            && changed.is_some_and(|changed| view.within(changed, STARTING))
-    })
-}
-
-/// Whether a pod is new, and nothing has gone wrong with it yet.
-fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
-    let is_failing = |container: Container<'_>| {
-        let waiting = container.waiting().map(|(reason, _)| reason);
-        container.restarts() > 0
-            || waiting.is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
-    };
-    let scheduled = pod.condition("PodScheduled");
-    let is_refused = scheduled.is_some_and(|is| is.status == "False");
-    let since = scheduled.and_then(|is| is.last_transition_time.as_ref().map(|time| time.0));
-    let is_new = |since, patience| !view.ripe(since, patience);
-    let is_given_a_volume = || {
-        let claims = claims::of(pod).into_iter();
-        let volumes = claims.filter_map(|claim| claims::provided(pod, &claim.name, view));
-        volumes.max().is_some_and(|at| is_new(at, STARTING))
-    };
-    pod.deleting.is_none()
-        && !pod.is_finished()
-        && !pod.containers().any(is_failing)
-        && match since.or(pod.created) {
-            Some(since) if is_refused => is_new(since, UNSCHEDULED) || is_given_a_volume(),
-            Some(since) => is_new(since, STARTING),
-            None => false,
-        }
 }
 
 fn namespace_of(service: &Service) -> String {

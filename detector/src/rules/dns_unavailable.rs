@@ -15,7 +15,8 @@
 //!
 //! # Not before
 //!
-//! 15 s without a ready pod. Of a container the second failure, a Job's first.
+//! 15 s without a ready pod; at once where none is asked for, no node is found for one, or one cannot
+//! start. Of a container the second failure, a Job's first.
 //!
 //! # Looks like
 //!
@@ -34,12 +35,12 @@ use crate::finding::Finding;
 use crate::kubernetes::{selector, services};
 use crate::kubernetes::services::Host;
 use crate::object::{Kind, Meta};
-use crate::rules::{Judge, Rule, failing, policy, tried};
+use crate::rules::{Judge, Rule, failing, policy, tried, unschedulable};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
-/// How long the name service may be without a ready pod.
+/// How long the name service may be without a ready pod while one may yet become ready.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
 pub(super) const RULE: Rule = Rule {
@@ -53,7 +54,7 @@ fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Fin
     if meta.namespace != "kube-system" || !is_name_service(deployment, view) {
         return;
     }
-    let Some(pods) = policy::name_service(view).and_then(|service| services::pods(view, service))
+    let Some(pods) = services::name_service(view).and_then(|service| services::pods(view, service))
     else {
         return;
     };
@@ -71,11 +72,12 @@ fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Fin
         ready.last_transition_time.as_ref().map(|time| time.0)
     });
     let since = available.chain(unready).min().or(meta.created).unwrap_or(view.now());
-    if !view.ripe(since, PATIENCE) {
-        return;
-    }
     let reference = Reference::namespaced("Deployment", meta.namespace, meta.name);
     let asked = deployment.spec.replicas.unwrap_or(1);
+    let will_not_come = asked == 0 || pods.iter().any(|pod| is_stuck(pod));
+    if !will_not_come && !view.ripe(since, PATIENCE) {
+        return;
+    }
     let evidence = Evidence {
         object: reference.clone(),
         field: "status.readyReplicas".to_owned(),
@@ -99,8 +101,18 @@ fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Fin
     findings.push(finding);
 }
 
+/// Whether a pod will not become ready by itself: no node is found for it, or a container cannot
+/// start.
+fn is_stuck(pod: &Pod) -> bool {
+    let cannot_start = pod.containers().any(|container| {
+        let waiting = container.waiting().map(|(reason, _)| reason);
+        waiting.is_some_and(|reason| !["ContainerCreating", "PodInitializing"].contains(&reason))
+    });
+    pod.deleting.is_none() && (cannot_start || unschedulable::complaint(pod).is_some())
+}
+
 fn is_name_service(deployment: &Deployment, view: &View<'_>) -> bool {
-    let Some(service) = policy::name_service(view) else {
+    let Some(service) = services::name_service(view) else {
         return false;
     };
     let wanted = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
@@ -127,7 +139,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let workload = view.workload(pod);
         let name = named.as_ref().map(|tried| tried.host.clone());
         let text = name.clone().unwrap_or_else(|| "names".to_owned());
-        let Some(service) = policy::name_service(view) else {
+        let Some(service) = services::name_service(view) else {
             continue;
         };
         let servers = services::pods(view, service).unwrap_or_default();

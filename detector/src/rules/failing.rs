@@ -55,11 +55,20 @@ impl Failing<'_, '_> {
     }
 
     /// What it failed of, by its own words: the last that it said, but what says no more than
-    /// that it could not connect only where it said nothing else.
+    /// that it could not connect only where it said nothing else; and that it waited for something
+    /// in vain, it does not say for what, only where the API server refused it nothing.
     pub fn main(&self) -> Option<(&LogLine, &Said)> {
-        self.said()
+        let main = self
+            .said()
             .find(|(_, said)| said.meaning != Meaning::NotConnected)
-            .or_else(|| self.said().next())
+            .or_else(|| self.said().next())?;
+        let (_, said) = main;
+        let waited = said.meaning == Meaning::TimedOut && said.field("host").is_none();
+        let denied = || {
+            self.said()
+                .find(|(_, said)| said.meaning == Meaning::AccessDenied)
+        };
+        waited.then(denied).flatten().or(Some(main))
     }
 
     /// The main thing that it said, if it means this.

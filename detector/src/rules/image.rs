@@ -1,8 +1,8 @@
 //! What the rules of images share: why an image could not be pulled, by the words of the runtime.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::facts::{Container, Event, Pod};
+use crate::facts::{Container, Event, Pod, Secret};
 use crate::finding::Finding;
 use crate::verdict::{Class, Confidence, Culprit, Evidence};
 use crate::view::View;
@@ -18,6 +18,17 @@ pub(super) struct Unpulled<'a, 'p> {
     /// When the first pull failed: each failure may tell of itself in other words.
     pub since: Option<Timestamp>,
 }
+
+/// What a container waits with whose image could not be pulled.
+const PULLING: &[&str] = &[
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "RegistryUnavailable",
+    "ImageInspectError",
+];
+
+/// How long the event that tells why a pull failed may be on its way.
+const EVENT_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
 /// The registry could not be reached, or does not serve at the moment.
 const UNREACHABLE: &[&str] = &[
@@ -110,9 +121,7 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
         let (reason, message) = container.waiting()?;
         let error = match reason {
             "InvalidImageName" | "ErrImageNeverPull" => None,
-            "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
-                Some(reason)
-            }
+            pulling if PULLING.contains(&pulling) => Some(reason),
             _ => return None,
         };
         let failed = view.events_of(pod).filter(|event| {
@@ -125,19 +134,17 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
             .filter(|event| error.is_none() || event.message.contains("Failed to pull image"));
         let failed: Vec<_> = failed.collect();
         let event = failed.iter().copied().max_by_key(|event| event.last);
-        // While the kubelet backs off, older ones keep the reason out of the message.
-        let says_more = !message.is_empty()
-            && (!message.starts_with("Back-off") || message.contains("ErrImagePull:"));
-        let words = if says_more {
-            message
-        } else {
-            event?.message.as_str()
-        };
         let image = container.spec.image.as_deref().unwrap_or_default();
-        let (class, confidence) = match error {
-            None => (Class::ImageInvalid, Confidence::Certain),
-            Some(_) => classify(words, image, has_pull_secrets(pod))?,
+        let own = says_why(message).then_some(message);
+        let words = own
+            .or(event.map(|event| event.message.as_str()))
+            .or_else(|| words_of_sibling(pod, image, view));
+        let (class, confidence) = match (error, words) {
+            (None, _) => (Class::ImageInvalid, Confidence::Certain),
+            (Some(_), Some(words)) => classify(words, image, has_pull_secrets(pod))?,
+            (Some(_), None) => guessed(pod, view)?,
         };
+        let words = words.unwrap_or(if message.is_empty() { reason } else { message });
         Some(Unpulled {
             container,
             class,
@@ -148,6 +155,43 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
         })
     });
     containers.collect()
+}
+
+/// Whether the message of a container that waits for its image tells why: while the kubelet backs
+/// off, older ones keep the reason out of it.
+fn says_why(message: &str) -> bool {
+    !message.is_empty() && (!message.starts_with("Back-off") || message.contains("ErrImagePull:"))
+}
+
+/// What another pod of the same controller says of the same image.
+fn words_of_sibling<'a>(pod: &Pod, image: &str, view: &View<'a>) -> Option<&'a str> {
+    let controller = pod.controller.as_ref()?;
+    view.pods_of(&controller.uid).find_map(|sibling| {
+        let mut waiting = sibling
+            .containers()
+            .filter(|container| container.spec.image.as_deref() == Some(image))
+            .filter_map(|container| container.waiting())
+            .filter(|(reason, _)| PULLING.contains(reason));
+        waiting.find_map(|(_, message)| says_why(message).then_some(message))
+    })
+}
+
+/// What is most often the reason, where nothing tells: with a pull secret that is not there the
+/// registry's refusal, else that there is no such image.
+fn guessed(pod: &Pod, view: &View<'_>) -> Option<(Class, Confidence)> {
+    let started = pod.status.start_time.as_ref().map(|time| time.0);
+    if (started.or(pod.created)).is_some_and(|since| !view.ripe(since, EVENT_PATIENCE)) {
+        return None;
+    }
+    let mut secrets = pod.spec.image_pull_secrets.iter().flatten();
+    let lacks = secrets.any(|secret| {
+        let name = secret.name.as_str();
+        !name.is_empty() && view.get::<Secret>(&pod.namespace, name).is_absent()
+    });
+    Some(match lacks {
+        true => (Class::ImageAuthFailed, Confidence::Likely),
+        false => (Class::ImageNotFound, Confidence::Possible),
+    })
 }
 
 fn has_pull_secrets(pod: &Pod) -> bool {

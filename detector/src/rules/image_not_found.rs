@@ -9,11 +9,12 @@
 //! The container waits with `ErrImagePull` or `ImagePullBackOff`, and the runtime's words, in the
 //! waiting message or the event `Failed`, say `not found` or `manifest unknown`. Docker Hub does
 //! not tell strangers whether a repository exists: for its official images, which are public, that
-//! is taken for not found (`likely`).
+//! is taken for not found (`likely`). Where neither a message nor an event tells why the pull
+//! failed, it is the most frequent reason (`possible`).
 //!
 //! # Not before
 //!
-//! At once.
+//! At once; where nothing tells why, 15 s after the pod was started.
 //!
 //! # Looks like
 //!
@@ -28,7 +29,7 @@
 use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::rules::{Judge, Rule, image};
-use crate::verdict::Class;
+use crate::verdict::{Class, Confidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule =
@@ -44,7 +45,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         let image = unpulled.container.spec.image.as_deref().unwrap_or_default();
         let command = format!("kubectl edit {}", view.workload(pod).reference.kubectl());
-        let problem = "does not exist in its registry";
+        let problem = match unpulled.confidence {
+            Confidence::Possible => "cannot be pulled, and nothing tells why: most often there is no such image",
+            _ => "does not exist in its registry",
+        };
         findings.push(
             image::finding(&unpulled, pod, view, (None, problem))
                 .detail("image", image)

@@ -34,7 +34,7 @@
 
 use crate::facts::Pod;
 use crate::finding::Finding;
-use crate::kubernetes::network_policy::Direction;
+use crate::kubernetes::connection::Direction;
 use crate::object::Kind;
 use crate::rules::{Judge, Need, Rule, policy};
 use crate::verdict::Class;

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use crate::facts::{CalicoPolicy, Container, GlobalCalicoPolicy, Pod};
 use crate::finding::Finding;
-use crate::kubernetes::network_policy::{
-    Connection, Direction, End, Policy, Ruling, ruling, selecting,
-};
+use crate::kubernetes::connection::{Connection, Direction, End};
+use crate::kubernetes::network_policy::{Policy, Ruling, ruling, selecting};
 use crate::kubernetes::services::{self, Host};
 use crate::object::{Described, Kind, Meta};
-use crate::rules::dependency_unreachable;
+use crate::rules::dependency;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Named, Tried};
 use crate::signatures::{self, Meaning};
@@ -75,11 +74,8 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
         let Some((namespace, ends)) = receivers(&tried, &host, view) else {
             continue;
         };
-        let is_blocked = [Direction::Egress, Direction::Ingress]
-            .into_iter()
-            .any(|direction| blocked(direction, pod, &tried, host, view).is_some());
         let ready: Vec<&Pod> = ends.into_iter().filter(|pod| pod.is_ready()).collect();
-        if is_blocked || ready.is_empty() {
+        if ready.is_empty() || is_blocked(pod, &tried, host, view) {
             return false;
         }
         is_any_open = true;
@@ -93,8 +89,8 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
         opened.extend(since.filter_map(|time| time.0.checked_add(SPREADS).ok()));
     }
     let is_name = main.is_some_and(Meaning::is_of_name);
-    if let Some(service) = name_service(view).filter(|_| is_name) {
-        if dependency_unreachable::is_coming_up(service, view) {
+    if let Some(service) = services::name_service(view).filter(|_| is_name) {
+        if dependency::is_coming_up(service, view) {
             return true;
         }
         let servers = services::pods(view, service).unwrap_or_default();
@@ -115,6 +111,13 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
     let present = view.words_of_present_run(pod, container);
     let last = present.as_ref().and_then(|words| words.lines.last());
     since_then || last.is_some_and(|line| signatures::read(&line.text).is_none())
+}
+
+/// Whether policies at either end admit no way from a pod to what it tried.
+pub(super) fn is_blocked<'a>(pod: &Pod, tried: &Tried, host: Host<'a>, view: &View<'a>) -> bool {
+    [Direction::Egress, Direction::Ingress]
+        .into_iter()
+        .any(|direction| blocked(direction, pod, tried, host, view).is_some())
 }
 
 /// When policies of a namespace came, changed or went.
@@ -347,7 +350,7 @@ fn names_blocked<'a>(
         .dns_policy
         .as_deref()
         .is_none_or(|policy| matches!(policy, "ClusterFirst" | "ClusterFirstWithHostNet"));
-    let service = name_service(view).filter(|_| is_default);
+    let service = services::name_service(view).filter(|_| is_default);
     let ends: Vec<(End<'a>, u16, bool)> = match service {
         Some(service) => {
             let pods = services::pods(view, service).unwrap_or_default();
@@ -395,13 +398,6 @@ fn names_blocked<'a>(
         evidence: line.and_then(|(line, _)| failing.quote(line)),
         peer: json!({ "namespaceSelector": {} }),
     })
-}
-
-/// The cluster's name service.
-pub(super) fn name_service<'a>(view: &View<'a>) -> Option<&'a Service> {
-    ["kube-dns", "coredns", "rke2-coredns-rke2-coredns"]
-        .into_iter()
-        .find_map(|name| view.get::<Service>("kube-system", name).found())
 }
 
 /// The ruling, if all ends are known to be denied.

@@ -15,7 +15,8 @@
 //! # Not before
 //!
 //! The container has run for 30 s, and for the probe's `initialDelaySeconds` and
-//! `failureThreshold` times `periodSeconds`; with a startup probe, not before that succeeded.
+//! `failureThreshold` times `periodSeconds`; with a startup probe, not before that succeeded. One
+//! that was ready before has not been for 30 s.
 //!
 //! # Looks like
 //!
@@ -39,7 +40,8 @@ use crate::view::View;
 pub(super) const RULE: Rule =
     Rule { class: Class::ReadinessProbeFailing, needs: &[], judges: &[Judge::Pod(judge)] };
 
-/// How long a container may run without being ready, whatever its probe says.
+/// How long a container may run without being ready, or not be ready any more, whatever its probe
+/// says.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
@@ -69,10 +71,14 @@ fn unready(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Find
     if !view.ripe(since, SignedDuration::from_secs(delay).max(PATIENCE)) {
         return None;
     }
-    let event = probes::unhealthy(Which::Readiness, pod, container, view);
-    let event = event.filter(|event| event.last >= Some(since));
     let ready = pod.condition("Ready").filter(|ready| ready.status != "True");
     let unready_since = ready.and_then(|ready| ready.last_transition_time.as_ref()).map(|time| time.0);
+    // A readiness that comes and goes is what the probe is for.
+    if unready_since.is_some_and(|unready| !view.ripe(unready, PATIENCE)) {
+        return None;
+    }
+    let event = probes::unhealthy(Which::Readiness, pod, container, view);
+    let event = event.filter(|event| event.last >= Some(since));
     let began = event.and_then(|event| event.first).or(unready_since).unwrap_or(since).max(since);
     let evidence = vec![container.evidence(pod, "ready", "false")];
     let found = ("so it is not ready and gets no traffic", began, evidence);

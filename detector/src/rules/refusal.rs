@@ -87,7 +87,10 @@ fn replica_set<R: Refused>(set: &ReplicaSet, view: &View<'_>, findings: &mut Vec
         condition.type_.as_deref() == Some("ReplicaFailure")
             && condition.status.as_deref() == Some("True")
     });
-    let Some(failure) = failure else { return };
+    let Some(failure) = failure else {
+        of_event::<R>("ReplicaSet", &set.metadata, view, findings);
+        return;
+    };
     let at = failure.last_transition_time.as_ref().map(|time| time.0);
     let message = failure.message.as_deref().unwrap_or_default();
     of_condition::<R>("ReplicaSet", &set.metadata, message, at, view, findings);

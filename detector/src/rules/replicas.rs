@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::ReplicationController;
 
 use crate::facts::Pod;
+use crate::verdict::Reference;
 use crate::view::{Lookup, View};
 
 /// Whether what controls this pod has as many ready pods as it asks for, or is itself gone.
@@ -14,21 +15,43 @@ pub(super) fn are_there(pod: &Pod, view: &View<'_>) -> bool {
     let Some(controller) = &pod.controller else {
         return false;
     };
-    // The workload's status comes later than its pods: while this one goes and a younger one is not
-    // ready, it is missing, whatever the status still says.
-    let waits = |sibling: &Pod| {
-        sibling.deleting.is_none()
-            && !sibling.is_finished()
-            && !sibling.is_ready()
-            && sibling.created >= pod.created
-            && sibling.uid != pod.uid
-    };
-    if pod.deleting.is_some() && view.pods_of(&controller.uid).any(waits) {
+    let replaces =
+        |other: &Pod| other.uid != pod.uid && other.created >= pod.created && is_awaited(other);
+    if pod.deleting.is_some() && view.pods_of(&controller.uid).any(replaces) {
         return false;
     }
     let workload = view.workload(pod).reference;
-    let (namespace, name) = (pod.namespace.as_str(), workload.name.as_str());
     let answer = match workload.kind.as_str() {
+        "Job" | "CronJob" => view
+            .get::<Job>(&pod.namespace, &controller.name)
+            .map(goes_on),
+        "Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet" | "DaemonSet" => {
+            has_all(&workload, view)
+        }
+        _ => return false,
+    };
+    answer.unwrap_or_else(|| {
+        let mut siblings = view.pods_of(&controller.uid);
+        siblings.any(|pod| pod.is_ready() && !pod.is_finished() && pod.deleting.is_none())
+    })
+}
+
+/// Whether a controller has a pod that is not ready: a workload's status comes later than its pods,
+/// and until then still counts the one that this replaces.
+pub(super) fn is_any_waiting(uid: &str, view: &View<'_>) -> bool {
+    view.pods_of(uid).any(is_awaited)
+}
+
+fn is_awaited(pod: &Pod) -> bool {
+    pod.deleting.is_none() && !pod.is_finished() && !pod.is_ready()
+}
+
+/// Whether a workload's status tells that as many of its pods are ready as it asks for; true where
+/// the workload is known to be gone, none where it is not known.
+pub(super) fn has_all(workload: &Reference, view: &View<'_>) -> Option<bool> {
+    let namespace = workload.namespace.as_deref().unwrap_or_default();
+    let name = workload.name.as_str();
+    match workload.kind.as_str() {
         "Deployment" => view.get::<Deployment>(namespace, name).map(|deployment| {
             let asked = deployment.spec.replicas.unwrap_or(1);
             let status = deployment.status.as_ref();
@@ -65,13 +88,8 @@ pub(super) fn are_there(pod: &Pod, view: &View<'_>) -> bool {
             let status = set.status.as_ref();
             status.is_none_or(|status| status.number_ready >= status.desired_number_scheduled)
         }),
-        "Job" | "CronJob" => view.get::<Job>(namespace, &controller.name).map(goes_on),
-        _ => return false,
-    };
-    answer.unwrap_or_else(|| {
-        let mut siblings = view.pods_of(&controller.uid);
-        siblings.any(|pod| pod.is_ready() && !pod.is_finished() && pod.deleting.is_none())
-    })
+        _ => None,
+    }
 }
 
 /// Whether the pod is one of a former template: its ReplicaSet is scaled to nothing.

@@ -11,7 +11,8 @@
 //! Or it is a number that none of them declares while they declare others, and that nothing of
 //! their specification mentions, neither a probe nor a variable nor an argument: then it is
 //! `likely`, for a port need not be declared. So it is where none of them declares any, once a
-//! client is refused there though they are ready.
+//! client is refused there though they are ready; where it only times out, and no policy explains
+//! that, it is `possible`.
 //!
 //! # Not before
 //!
@@ -37,7 +38,7 @@ use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::object::{Kind, Meta};
 use crate::rules::tried::{self, Named};
-use crate::rules::{Judge, Need, Rule, failing};
+use crate::rules::{Judge, Need, Rule, failing, policy};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
@@ -71,17 +72,17 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A client that ready pods refuse, on a number that nothing of their specification names.
+/// A client that gets nowhere, on a number that nothing of the ready pods' specification names.
 fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for failing in failing::containers(pod, view) {
-        let is_refused = failing.main_if(|meaning| meaning == Meaning::Refused).is_some();
-        if !is_refused || !failing.is_lasting(pod) {
+        if failing.main_if(is_of_port).is_none() || !failing.is_lasting(pod) {
             continue;
         }
-        let refused = tried::in_words(&failing).into_iter().filter(|tried| {
-            tried.named == Named::Failure && tried.meaning == Some(Meaning::Refused)
+        let failed = tried::in_words(&failing).into_iter().filter(|tried| {
+            tried.named == Named::Failure && tried.meaning.is_some_and(is_of_port)
         });
-        let wrong = refused.filter_map(|tried| {
+        let mut seen = BTreeSet::new();
+        let wrong = failed.filter_map(|tried| {
             let host = services::host(view, pod, &tried.host);
             let number = tried::port_meant(&tried, &host)?;
             let Host::Service(service) = host else {
@@ -91,26 +92,58 @@ fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             let mut ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
             let index = ports.position(|other| other == port)?;
             let pods = services::pods(view, service)?;
-            let target = match &port.target_port {
-                Some(IntOrString::Int(number)) if *number != 0 => *number,
-                Some(IntOrString::String(_)) => return None,
-                _ => port.port,
+            let target = unheard_of(service, port, &pods)?;
+            let confidence = match tried.meaning {
+                Some(Meaning::Refused) => Confidence::Likely,
+                _ if policy::is_blocked(pod, &tried, host, view) => return None,
+                _ => Confidence::Possible,
             };
-            let is_known = |pod: &&Pod| {
-                ports_of(pod).any(|declared| declared.container_port == target)
-                    || mentions(pod, target)
-            };
-            let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
-            if pods.iter().any(is_known) || !pods.iter().any(is_ready) || services::is_headless(service) {
+            if !seen.insert((services::reference(service), index)) {
                 return None;
             }
             let field = format!("spec.ports[{index}].targetPort");
-            let finding = finding(service, (port, json!(target)), field, Confidence::Likely, &pods, view);
+            let finding = finding(service, (port, json!(target)), field, confidence, &pods, view);
             let words = tried.evidence.clone();
             Some(finding.evidence(words).affects([view.workload(pod).reference]))
         });
         findings.extend(wrong);
     }
+}
+
+/// Whether it can come of a port on which nothing listens.
+fn is_of_port(meaning: Meaning) -> bool {
+    matches!(meaning, Meaning::Refused | Meaning::TimedOut | Meaning::NotConnected)
+}
+
+/// Whether connections to a port of a Service lead nowhere though its pods are ready: to a port
+/// that they do not have, or, where a client fails on it, that nothing of them names.
+pub(super) fn leads_nowhere(
+    service: &Service,
+    port: &ServicePort,
+    pods: &[&Pod],
+    client_fails: bool,
+) -> bool {
+    !services::is_headless(service)
+        && !pods.is_empty()
+        && (mismatch(port, pods).is_some()
+            || client_fails && unheard_of(service, port, pods).is_some())
+}
+
+/// The target port, where some of the pods are ready and nothing of any names that number.
+fn unheard_of(service: &Service, port: &ServicePort, pods: &[&Pod]) -> Option<i32> {
+    let target = match &port.target_port {
+        Some(IntOrString::Int(number)) if *number != 0 => *number,
+        Some(IntOrString::String(_)) => return None,
+        _ => port.port,
+    };
+    let is_known = |pod: &&Pod| {
+        ports_of(pod).any(|declared| declared.container_port == target) || mentions(pod, target)
+    };
+    let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
+    let is_unheard_of = !pods.iter().any(is_known)
+        && pods.iter().any(is_ready)
+        && !services::is_headless(service);
+    is_unheard_of.then_some(target)
 }
 
 /// The target port that the pods do not have, and the field that is wrong.

@@ -131,22 +131,20 @@ fn guessed(event: &Event, at: Timestamp, view: &View<'_>) -> Option<Finding> {
     }
     let (owner, ending) = name.rsplit_once('-')?;
     let here = |kind: &str, name: &str| Reference::namespaced(kind, namespace, name);
-    let (workload, ready, asked) = if let Some(set) = view.get::<ReplicaSet>(namespace, owner).found() {
+    let (workload, uid) = if let Some(set) = view.get::<ReplicaSet>(namespace, owner).found() {
         let deployment = controller(&set.metadata).filter(|owner| owner.kind == "Deployment");
         let workload = deployment.map_or_else(|| here("ReplicaSet", owner), |owner| here("Deployment", &owner.name));
-        let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-        (workload, ready, set.spec.replicas.unwrap_or(1))
+        (workload, set.metadata.uid.as_deref())
     } else if let Some(set) = view.get::<StatefulSet>(namespace, owner).found()
         && ending.parse::<u32>().is_ok()
     {
-        let ready = set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-        (here("StatefulSet", owner), ready, set.spec.replicas.unwrap_or(1))
+        (here("StatefulSet", owner), set.metadata.uid.as_deref())
     } else {
         let set = view.get::<DaemonSet>(namespace, owner).found()?;
-        let status = set.status.as_ref()?;
-        (here("DaemonSet", owner), status.number_ready, status.desired_number_scheduled)
+        (here("DaemonSet", owner), set.metadata.uid.as_deref())
     };
-    if ready >= asked {
+    let waits = replicas::is_any_waiting(uid.unwrap_or_default(), view);
+    if !waits && replicas::has_all(&workload, view).unwrap_or(true) {
         return None;
     }
     let set_before = |taint: &Taint| taint.time_added.as_ref().is_none_or(|time| time.0 <= at);

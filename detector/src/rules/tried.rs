@@ -1,5 +1,7 @@
 //! What a failing container tries to connect to, by its own words and by what it was given.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 
 use crate::facts::{Container, Pod};
@@ -56,11 +58,7 @@ pub(super) fn in_words(failing: &Failing<'_, '_>) -> Vec<Tried> {
         .filter(|(_, said)| said.meaning.is_of_connection())
     {
         let named: Vec<Endpoint> = match said.field("host") {
-            Some(host) => vec![Endpoint {
-                host: host.to_owned(),
-                port: said.number("port"),
-                is_url: true,
-            }],
+            Some(host) => beside(host, said.number("port"), &line.text),
             None => endpoints(&line.text),
         };
         for endpoint in named {
@@ -99,6 +97,25 @@ pub(super) fn in_words(failing: &Failing<'_, '_>) -> Vec<Tried> {
         }
     }
     tried
+}
+
+/// What a line says of a failed connection to this host. Where that is an address, the name that it
+/// was resolved from may stand in the same line, which tells more: it comes first.
+fn beside(host: &str, port: Option<u16>, line: &str) -> Vec<Endpoint> {
+    let said = Endpoint {
+        host: host.to_owned(),
+        port,
+        is_url: true,
+    };
+    let is_address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if !is_address(host) {
+        return vec![said];
+    }
+    let names = endpoints(line).into_iter().filter(|other| {
+        other.is_url && !is_address(&other.host) && (other.port.is_none() || other.port == port)
+    });
+    let names = names.map(|other| Endpoint { port, ..other });
+    names.chain([said]).collect()
 }
 
 /// An address in what a container was given, and the field that gives it.

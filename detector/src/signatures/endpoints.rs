@@ -35,13 +35,34 @@ static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// A host that a connection string names by its key, as libpq, ADO.NET and ODBC write it:
+/// `host=db port=5432`, `Server=db,1433;`, `Data Source=tcp:db`.
+static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?xi)
+        (?:^|[\s;?&'\x22`,({])
+        (?:host|hostname|server|data\ source|addr|address)\ ?=\ ?(?:tcp:)?
+        (?P<host>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)
+        (?:[:,](?P<port>\d{2,5}))?
+        (?:[\s;'\x22`,)}&]|$)",
+    )
+    .ok()
+});
+
+/// The port that a connection string names by its key.
+static KEYED_PORT: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?i)(?:^|[\s;?&,])port ?= ?(?P<port>\d{2,5})\b").ok());
+
 /// Makes the patterns ready.
 pub(super) fn prepare() {
+    LazyLock::force(&KEYED);
+    LazyLock::force(&KEYED_PORT);
     LazyLock::force(&URL);
     LazyLock::force(&BARE);
 }
 
-/// The addresses that a text names: of URLs first, then whatever looks like `host:port`.
+/// The addresses that a text names: of URLs first, then of connection strings, then whatever looks
+/// like `host:port`.
 pub fn endpoints(text: &str) -> Vec<Endpoint> {
     let mut found: Vec<Endpoint> = Vec::new();
     let mut add = |endpoint: Endpoint| {
@@ -59,6 +80,25 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
             add(Endpoint {
                 host: part("host").to_owned(),
                 port: port.or(default_port(&part("scheme").to_lowercase())),
+                is_url: true,
+            });
+        }
+    }
+    if text.contains('=') {
+        for keyed in KEYED.iter().flat_map(|pattern| pattern.captures_iter(text)) {
+            let part = |name: &str| keyed.name(name).map_or("", |part| part.as_str());
+            let host = part("host");
+            let is_name = host.contains(|c: char| c.is_ascii_alphabetic());
+            if !is_name && host.parse::<std::net::IpAddr>().is_err() {
+                continue;
+            }
+            let port = || {
+                let port = KEYED_PORT.as_ref()?.captures(text)?;
+                port.name("port")?.as_str().parse().ok()
+            };
+            add(Endpoint {
+                host: host.to_owned(),
+                port: part("port").parse().ok().or_else(port),
                 is_url: true,
             });
         }
@@ -148,6 +188,14 @@ mod tests {
             &["kafka-0 9092", "kafka-1 9092"],
         );
         check("connecting to db:5432 ...", &["db 5432"]);
+        check(
+            "host=db.data user=app dbname=shop port=5433 sslmode=disable",
+            &["db.data 5433"],
+        );
+        check("host=db.data user=app", &["db.data"]);
+        check("Host=db;Port=5432;Username=app", &["db 5432"]);
+        check("Server=tcp:sql.data,1433;Database=shop", &["sql.data 1433"]);
+        check("app:pw@tcp(db.data:3306)/shop", &["db.data 3306"]);
     }
 
     #[test]
@@ -156,5 +204,6 @@ mod tests {
         check("2026-11-24T12:00:00Z ok", &[]);
         check("ratio 3:10", &[]);
         check("listening on :8080", &[]);
+        check("localhost=1 vhost=/ hostport=80 host=", &[]);
     }
 }

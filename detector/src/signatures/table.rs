@@ -35,6 +35,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"role "(?P<user>[^"]+)" does not exist"#
         r"Access denied for user '(?P<user>[^']*)'@'[^']*'(?: \(using password: (?:YES|NO)\))"
         r"\bWRONGPASS\b|\bNOAUTH\b|ERR invalid password|ERR AUTH <password> called without any password|-?ERR Client sent AUTH, but no password is set"
+        r#"(?i)Reason: "username or password not allowed"|'security_exception', '(?:missing|unable to|failed to) authenticat"#
+        r"Error making API request\..*Code: 403"
         r"(?i)ACCESS_REFUSED - Login was refused|SaslAuthenticationException|Sasl authentication failed"
         r"(?i)MongoServerError: (?:bad auth|Authentication failed)|MongoSecurityException|sasl conversation error|bad auth : Authentication failed|SCRAM\S* authentication failed"
         r"(?i)unable to authenticate (?:user|with provided credentials)(?: \[(?P<user>[^\]]+)\])?"
@@ -52,7 +54,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port \d+ failed: FATAL:\s+(?P<problem>sorry, too many clients already|remaining connection slots are reserved.*|(?P<passing>the database system is .*)|database "[^"]+" does not exist|too many connections for .*)"#
         r"(?P<problem>sorry, too many clients already|remaining connection slots are reserved[^\n]*|too many connections for (?:role|database)[^\n]*)"
         r"(?P<problem>Too many connections|ERR max number of clients reached|Host '[^']*' is blocked because of many connection errors)"
-        r"(?P<problem>READONLY You can't write against a read only (?:replica|slave)|cannot execute \w+ in a read-only transaction|running with the --(?:super-)?read-only option|NotWritablePrimary|not (?:primary|master) and (?:slaveOk|secondaryOk)=false|index read-only / allow delete|MISCONF Redis is configured)"
+        r"(?P<problem>(?:READONLY )?You can't write against a read only (?:replica|slave)|cannot execute \w+ in a read-only transaction|running with the --(?:super-)?read-only option|NotWritablePrimary|not (?:primary|master) and (?:slaveOk|secondaryOk)=false|index read-only / allow delete|MISCONF Redis is configured)"
         r"(?P<problem>OOM command not allowed when used memory|mvcc: database space exceeded|disk usage exceeded flood-stage watermark|could not extend file [^\n]*No space left on device|The table '[^']*' is full)"
         r"(?P<problem>(?P<passing>the database system is (?:in recovery mode|shutting down|starting up|not yet accepting connections)))"
         r#"(?P<problem>(?i:FATAL|ERROR|psql|Exception|pq)\S*:?\s.*database "[^"]+" does not exist)"#
@@ -84,6 +86,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"bad address '(?P<host>[^':]+)(?::(?P<port>\d+))?'"
         r"(?:wget|ping|nc|nslookup): (?:unable|can't) (?:to )?resolve (?:host address )?['\x22]?(?P<host>[\w.-]+)"
         r"(?i)Could not resolve (?:host(?:name)?|proxy|address):? ['\x22]?(?P<host>[\w.-]+)"
+        r"Couldn't resolve server (?P<host>[\w.-]+):(?P<port>\d+) from bootstrap\.servers"
+        r"No resolvable bootstrap urls given"
         r"UnknownHostException: (?P<host>[\w.-]+)"
         r"Unknown MySQL server host '(?P<host>[^']+)'"
         r"(?i)getaddrinfo (?:for|of) (?P<host>[\w.-]+) failed"
@@ -131,8 +135,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"Operation timed out\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
         r"(?i)timeout occurred after waiting \d+ seconds for (?P<host>[\w.-]+):(?P<port>\d+)"
         r"(?i)waiting on dependencies to become available: \[\w+://(?P<host>[\w.-]+):(?P<port>\d+)"
-        r"(?:wget|nc|telnet): (?:download|connection|operation)? ?timed out"
-        r"(?i)connect(?:ion)?(?: attempt)?(?: has)? timed out|connection timeout|connect timeout|connection attempt failed because the connected party did not|SocketTimeoutException|ConnectTimeout\w*|ETIMEDOUT|ESOCKETTIMEDOUT|\[Errno 110\]|os error 110|Client\.Timeout exceeded while awaiting headers|ServerSelectionTimeoutError|Operation timed out after|Operation timed out|: i/o timeout|request timed out after \d+ms|TimeoutError: (?:connect|timed out)"
+        r"\b(?:wget|nc|telnet): (?:download|connection|operation)? ?timed out"
+        r"(?i)connect(?:ion)?(?: attempt)?(?: has)? timed out|connection timeout|connect timeout|connection attempt failed because the connected party did not|SocketTimeoutException|ConnectTimeout\w*|ETIMEDOUT|ESOCKETTIMEDOUT|\[Errno 110\]|os error 110|Client\.Timeout exceeded while awaiting headers|ServerSelectionTimeoutError|Server selection timed out|\bOpenTimeout\b|\bexecution expired\b|Operation timed out after|Operation timed out|: i/o timeout|request timed out after \d+ms|TimeoutError: (?:connect|timed out)"
         r"(?i)context deadline exceeded|DeadlineExceeded"
     }
     NoRoute {
@@ -162,6 +166,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"Unable to load (?:shared library|DLL) '(?P<file>[^']+)'"
         r"The application to execute does not exist: '(?P<file>[^']+)'"
         r"(?:You must install or update \.NET|Framework: ')(?P<file>Microsoft\.[\w.]+)"
+        r"You must install or update \.NET to run this application"
+        r"(?:require|include)(?:_once)?\((?P<file>[^)]+)\): [Ff]ailed to open stream: No such file"
         r#"Uncaught Error: Class ["'](?P<file>[^"']+)["'] not found"#
         r#"Failed opening required '(?P<file>[^']+)'"#
         r"Can't locate (?P<file>[\w/.]+\.pm) in @INC"
@@ -196,6 +202,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
         r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
         r"\(os error (?:13|30)\)"
+        r"SocketException \(13\): Permission denied"
         r"(?:^|[^\w])(?:PermissionError|EACCES|EROFS)\b"
         r"^(?:\S+: )?(?:Permission denied|Read-only file system|Operation not permitted)$"
     }
@@ -268,12 +275,16 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
         r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
         r"(?P<problem>ImproperlyConfigured: .+)"
+        r"(?P<problem>The ConnectionString property has not been initialized)"
+        r"(?P<problem>Value cannot be null\. \(Parameter '(?P<name>[cC]onnectionString)'\))"
+        r#"(?P<problem>Invalid value for ["'](?P<argument>--?[^"']+)["'].*)"#
+        r"(?P<problem>Expected one of .+) at line (?P<line>\d+), column \d+ \(byte \d+\)"
         r#"(?P<problem>key not found: "(?P<name>[A-Z][A-Z0-9_]+)")"#
         r"(?P<problem>environment variable (?:`|')?(?P<name>[A-Z][A-Z0-9_]+)?(?:`|')? ?(?:not found|not present|was not valid unicode))"
         r"(?P<problem>pydantic\S*ValidationError|ValidationError: .*[Ss]ettings.*)"
         r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
         r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required )?config(?:uration)?\b.*)"
-        r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation failed|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
+        r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation (?:failed|error)|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
         r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
     }
     CommandNotFound {
@@ -306,11 +317,12 @@ pub(super) const TABLE: &[Signature] = table! {
     NotConnected {
         r"Connection to node -?\d+ \((?P<host>[\w.-]+)/[0-9.]*:(?P<port>\d+)\) could not be established"
         r#"Is the server running (?:locally and accepting|on host "(?P<host>[^"]+)")"#
-        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: \w+)? ?(?:at|on|:)? ?(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
+        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: [a-zA-Z]\w*)?(?: (?:at|on))?[ :]+(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact)\b"
         r#"(?:server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: )?server closed the connection unexpectedly"#
         r"(?i)\b(?:connection|connect) (?:failed|failure|error|lost|reset|aborted|attempt failed)\b|Communications link failure|\bnot reached\b|\bunreachable\b|ECONNRESET|socket hang up|connection reset by peer|broken pipe"
         r"(?i)\bI/?O ?(?:Error|Exception)\b"
+        r"(?i)\bNo Living connections\b"
         r"(?i)\bconnectionerror\b|\bconnectexception\b"
     }
 };

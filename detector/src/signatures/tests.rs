@@ -102,6 +102,22 @@ fn configuration() {
             "unknown flag: --prot",
             "ConfigInvalid argument=--prot problem=unknown flag: --prot",
         ),
+        (
+            "Error: Config validation error: \"PORT\" must be a number",
+            "ConfigInvalid problem=Config validation error: \"PORT\" must be a number",
+        ),
+        (
+            "Error: Invalid value for \"--log-level\": 'verbos' is not one of 'debug', 'info'.",
+            "ConfigInvalid argument=--log-level problem=Invalid value for \"--log-level\": 'verbos' is not one of 'debug', 'info'.",
+        ),
+        (
+            "ArgumentNullException: Value cannot be null. (Parameter 'connectionString')",
+            "ConfigInvalid name=connectionString problem=Value cannot be null. (Parameter 'connectionString')",
+        ),
+        (
+            "Expected one of [ \\t\\r\\n], \"#\", \"=>\" at line 5, column 3 (byte 67) after input {",
+            "ConfigInvalid line=5 problem=Expected one of [ \\t\\r\\n], \"#\", \"=>\"",
+        ),
     ]);
 }
 
@@ -159,6 +175,27 @@ fn connections() {
             r#"psql: error: connection to server at "db" (10.96.1.2), port 5432 failed: server closed the connection unexpectedly"#,
             "NotConnected host=db port=5432",
         ),
+        (
+            "Npgsql.NpgsqlException (0x80004005): Failed to connect to 10.96.1.1:5432",
+            "NotConnected host=10.96.1.1 port=5432",
+        ),
+        (
+            "cannot connect to redis-master:6379",
+            "NotConnected host=redis-master port=6379",
+        ),
+        (
+            "Failed to connect to Redis at cache:6379",
+            "NotConnected host=cache port=6379",
+        ),
+        (
+            "Couldn't resolve server kafka.data:9092 from bootstrap.servers as DNS resolution failed for kafka.data",
+            "Unresolved host=kafka.data port=9092",
+        ),
+        (
+            "MongoServerSelectionError: Server selection timed out after 30000 ms",
+            "TimedOut",
+        ),
+        ("Net::OpenTimeout: execution expired", "TimedOut"),
         ("ERROR - IO Error while listening", "NotConnected"),
         (
             "WARN - Exiting. Could not connect after 10 retries.",
@@ -236,6 +273,34 @@ fn the_rest() {
             "CommandNotFound command=garbage123",
         ),
         ("sh: curl: not found", "CommandNotFound command=curl"),
+        (
+            "panic: Exception (403) Reason: \"username or password not allowed\"",
+            "LoginRefused",
+        ),
+        (
+            "AuthenticationException(401, 'security_exception', 'missing authentication credentials for REST request [/]')",
+            "LoginRefused",
+        ),
+        (
+            "error logging in: Error making API request. Code: 403. Errors: * permission denied",
+            "LoginRefused",
+        ),
+        (
+            "redis.exceptions.ReadOnlyError: You can't write against a read only replica.",
+            "WorkRefused problem=You can't write against a read only replica",
+        ),
+        (
+            "PHP Warning:  require(/var/www/vendor/autoload.php): Failed to open stream: No such file or directory in /var/www/index.php on line 3",
+            "LibraryMissing file=/var/www/vendor/autoload.php",
+        ),
+        (
+            "You must install or update .NET to run this application.",
+            "LibraryMissing",
+        ),
+        (
+            "System.Net.Sockets.SocketException (13): Permission denied",
+            "PermissionDenied",
+        ),
     ]);
 }
 
@@ -254,6 +319,7 @@ fn what_says_nothing() {
         "INFO connection pool ready, timeout 30s",
         "cannot migrate",
         "boom",
+        "failed to wait for cluster caches to sync: timed out waiting for cache to be synced",
     ];
     for line in lines {
         assert_eq!(said(line), "", "{line}");

@@ -85,6 +85,22 @@ fn a_readiness_probe_fails() {
 }
 
 #[test]
+fn a_readiness_that_comes_and_goes() {
+    let unready = pod(
+        "Running",
+        false,
+        "running: {startedAt: '2026-11-24T10:00:00Z'}",
+    );
+    let since = |time: &str| {
+        let unready = unready.replace("2026-11-24T11:50:00Z", "2026-11-24T10:00:00Z");
+        unready.replace("2026-11-24T11:58:00Z", time)
+    };
+    State::of(&since("2026-11-24T11:59:31Z")).says(&[]);
+    let classes = State::of(&since("2026-11-24T11:59:30Z")).verdicts();
+    assert_eq!(classes[0].class.name(), "readiness-probe-failing");
+}
+
+#[test]
 fn a_start_has_its_time() {
     // 40 s until it is asked, and three times 10 s.
     let unready = pod(
@@ -142,6 +158,8 @@ fn unpulled(message: &str) -> String {
 
 #[test]
 fn images() {
+    let image = "spec.containers[0].image {\"container\":\"app\",";
+    let name = "\"image\":\"registry.example.com/shop/web:1\"";
     let check = |message: &str, expected: &str| {
         let said = format!("certain {expected}");
         State::of(&unpulled(message)).says(&[&said]);
@@ -155,10 +173,11 @@ fn images() {
             "2026-11-24T11:59:50Z",
         );
         State::of(&backs_off).and(&failed).says(&[&said]);
-        State::of(&backs_off).says(&[]);
+        // Where nothing tells, the most frequent reason is left, once an event would have come.
+        State::of(&backs_off).says(&[&format!(
+            "possible image-not-found Pod shop/web <- Pod shop/web {image}{name}}}"
+        )]);
     };
-    let image = "spec.containers[0].image {\"container\":\"app\",";
-    let name = "\"image\":\"registry.example.com/shop/web:1\"";
     check(
         "failed to resolve reference \"registry.example.com/shop/web:1\": registry.example.com/shop/web:1: not found",
         &format!("image-not-found Pod shop/web <- Pod shop/web {image}{name}}}"),

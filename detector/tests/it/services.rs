@@ -108,6 +108,22 @@ fn a_dependency_without_a_ready_pod() {
     let words = "java.net.ConnectException: Connection refused";
     let likely = UNREACHABLE.replace("certain", "likely");
     check(failing(env, words).and(&down), &[&likely]);
+    // The name stands beside an address that nothing has any more.
+    let words = "failed to connect to `host=db user=shop database=shop`: \
+                 dial error (dial tcp 10.96.0.99:5432: connect: connection refused)";
+    check(failing("", words).and(&down), &[UNREACHABLE]);
+    // Such an address alone: what it was given with this port tells, and only with this one.
+    let words = "dial tcp 10.96.0.99:5432: connect: connection refused";
+    for given in [
+        "{name: DSN, value: 'host=db user=shop port=5432'}",
+        "{name: DATABASE_URL, value: 'postgres://shop@db/shop'}",
+    ] {
+        let env = format!("env: [{given}]");
+        check(failing(&env, words).and(&down), &[UNREACHABLE]);
+    }
+    let other = "env: [{name: DSN, value: 'host=db port=3306'}]";
+    let said = failing(other, words).and(&down).verdicts();
+    assert_ne!(said[0].culprit.object.kind, "Service");
 }
 
 #[test]
@@ -289,6 +305,46 @@ fn the_service_is_to_blame() {
 }
 
 #[test]
+fn a_client_that_only_times_out_at_a_wrong_port() {
+    let words = "Error: connect ETIMEDOUT 10.96.0.7:5432";
+    let mismatch =
+        "likely service-port-mismatch Service shop/db <- Service shop/db spec.ports[0].targetPort";
+    let declared = db(
+        "db",
+        "{port: 5432, targetPort: 5433}",
+        "True",
+        "{containerPort: 5432}",
+    );
+    check(failing("", words).and(&declared), &[mismatch]);
+    // So it is where only what it was given names the Service.
+    let env = "env: [{name: DB_URL, value: 'postgres://db/shop'}]";
+    let silent = "java.net.SocketTimeoutException: Connect timed out";
+    check(failing(env, silent).and(&declared), &[mismatch]);
+    // Nothing of the pods names the number.
+    let unheard_of = db("db", "{port: 5432, targetPort: 5433}", "True", "");
+    check(
+        failing("", words).and(&unheard_of),
+        &[&mismatch.replace("likely", "possible")],
+    );
+    // The port is right, or a policy is in the way.
+    let unexplained = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
+    let right = db("db", PORT, "True", "{containerPort: 5432}");
+    check(failing("", words).and(&right), &[unexplained]);
+    let policy = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}
+";
+    check(
+        failing("", words).and(&unheard_of).and(policy),
+        &[
+            "certain network-policy-blocks-ingress Deployment shop/web <- NetworkPolicy shop/db spec.ingress",
+        ],
+    );
+}
+
+#[test]
 fn services_that_are_right() {
     for service in [
         db("db", PORT, "True", "{containerPort: 5432}"),
@@ -353,7 +409,39 @@ fn the_name_service_is_down() {
     check(failing("", SILENT).and(&up).and(&back), &[]);
     let young = coredns.replace("11:50:00", "11:59:55");
     check(State::of(&up).and(&young), &[]);
+    // What will not come by itself is not waited for.
+    let refused = young
+        .replace(
+            "{type: Ready, status: 'False'",
+            "{type: PodScheduled, status: 'False', reason: Unschedulable",
+        )
+        .replace(
+            "uid: k, labels: {k8s-app: kube-dns}",
+            "uid: k, labels: {k8s-app: kube-dns, pod-template-hash: '1'}, \
+             ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: coredns-1, uid: r, controller: true}]",
+        );
+    let set = "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: coredns-1, namespace: kube-system, uid: r, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: coredns, uid: d, controller: true}]}
+spec: {selector: {}}
+";
+    let refused = State::of(&up).and(&refused).and(set).and(NAME_SERVICE);
+    check(refused, &[verdict]);
+    let deployment = &young[..young.find("- apiVersion: v1").unwrap()];
+    let none = deployment.replace("replicas: 2", "replicas: 0");
+    check(
+        State::of(&up).and(&none).and(NAME_SERVICE),
+        &[&format!("{verdict} spec.replicas")],
+    );
 }
+
+const NAME_SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns}, ports: [{port: 53, protocol: UDP}]}
+";
 
 #[test]
 fn a_pod_that_asks_elsewhere() {

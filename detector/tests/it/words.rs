@@ -180,6 +180,10 @@ fn what_the_api_server_refuses() {
     unlisted.says(&[&format!(
         "likely access-denied Pod shop/web <- ServiceAccount shop/web {{{detail},\"verb\":\"list\"}}"
     )]);
+    // It says last that it waited in vain, and not for what.
+    let waited = format!("{FORBIDDEN}\nproblem running manager: context deadline exceeded");
+    let waited = State::of(&of_web).log(Run::Current, &waited);
+    assert_eq!(waited.verdicts()[0].class.name(), "access-denied");
     // It is allowed by now, and waits to be tried again.
     state.and(&ROLE.replace("RESOURCE", "pods")).says(&[]);
 }
