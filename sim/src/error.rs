@@ -143,7 +143,10 @@ impl Refusal {
 
     /// A policy of the cluster does not allow it.
     pub(crate) fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
-        let message = format!("{} {name:?} is forbidden: {why}", kind.resource());
+        let message = match name {
+            "" => format!("{} is forbidden: {why}", kind.resource()),
+            name => format!("{} {name:?} is forbidden: {why}", kind.resource()),
+        };
         Self::about(403, "Forbidden", kind, name, message)
     }
 

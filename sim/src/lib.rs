@@ -13,8 +13,8 @@
 //! Services and policies, on nodes that can run short of things. Registries and databases may stand
 //! beside the cluster.
 //!
-//! What is not there yet: nobody is authenticated and everything is allowed;
-//! webhooks are not called: one that selects a request and fails closed refuses it. There are no
+//! What is not there yet: nobody is authenticated, and everything is allowed but in the name of
+//! others (`kubectl --as`); webhooks are not called: one that selects a request and fails closed refuses it. There are no
 //! logs, no metrics but the kubelets', no custom resources and no protobuf: the kubectl commands that send it, such
 //! as `kubectl create namespace NAME` and `kubectl auth can-i`, are refused (415).
 //!
@@ -53,6 +53,7 @@ mod patch;
 mod program;
 mod quantity;
 mod random;
+mod rbac;
 mod scheduler;
 mod selector;
 mod store;

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::clock::seconds;
 use crate::error::{Refusal, Result};
 use crate::kinds::{EVENTS_GROUP, Kind};
+use crate::rbac::{Deed, Who};
 use crate::selector::{Fields, Labels};
 use crate::store::Key;
 use crate::value::{self, at, int, name, set, text, uid};
@@ -220,7 +221,8 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
             "v1",
             review,
         ] if parts.method == Method::POST => {
-            return review_access(review, parse_body(&parts.headers, &read(body).await?)?);
+            let request = parse_body(&parts.headers, &read(body).await?)?;
+            return review_access(cluster, &who(&parts.headers), review, request);
         }
         ["apis", group, version] => return discovery::resources(group, version),
         ["api", "v1", "nodes", node, "proxy", path @ ..] if parts.method == Method::GET => {
@@ -235,6 +237,9 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
     if target.kind.facts().namespaced && target.namespace.is_empty() && !target.name.is_empty() {
         return Err(Refusal::no_such_path());
     }
+    let watching = query.is_true("watch") || paths.contains(&"watch");
+    let who = who(&parts.headers);
+    authorize(cluster, &who, &parts.method, &target, watching)?;
     match (target.kind, target.subresource.as_str()) {
         (Kind::Pod, "log") if parts.method == Method::GET => {
             return log::log(cluster, &target, &query);
@@ -249,7 +254,6 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
         _ => {}
     }
     let form = Form::of(&parts.headers);
-    let watching = query.is_true("watch") || paths.contains(&"watch");
     match (parts.method.clone(), target.name.is_empty()) {
         (Method::GET, true) if watching => watch::watch(cluster, &target, &query, form),
         (Method::GET, true) => {
@@ -1015,27 +1019,125 @@ fn patch_object(
     ))
 }
 
-fn review_access(review: &str, mut request: Value) -> Result<Response> {
-    match review {
-        "selfsubjectaccessreviews" | "subjectaccessreviews" => {
-            set(&mut request, "/status", json!({ "allowed": true }));
+fn review_access(
+    cluster: &Cluster,
+    who: &Who,
+    review: &str,
+    mut request: Value,
+) -> Result<Response> {
+    let world = cluster.world();
+    let status = match review {
+        "selfsubjectaccessreviews" => access(&world, who, at(&request, "/spec"))?,
+        "subjectaccessreviews" => {
+            let spec = at(&request, "/spec");
+            let groups = value::list(spec, "/groups").iter();
+            let groups = groups
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            access(&world, &Who::named(text(spec, "/user"), groups), spec)?
         }
-        "selfsubjectrulesreviews" => set(
-            &mut request,
-            "/status",
-            json!({
-                "resourceRules": [{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }],
-                "nonResourceRules": [{ "verbs": ["*"], "nonResourceURLs": ["*"] }],
-                "incomplete": false,
-            }),
-        ),
-        "selfsubjectreviews" => set(
-            &mut request,
-            "/status",
-            json!({ "userInfo": { "username": "kubernetes-admin",
-                "groups": ["system:masters", "system:authenticated"] } }),
-        ),
+        "selfsubjectrulesreviews" => who.review(&world, text(&request, "/spec/namespace")),
+        "selfsubjectreviews" => {
+            json!({ "userInfo": { "username": who.user, "groups": who.groups } })
+        }
         _ => return Err(Refusal::no_such_path()),
-    }
+    };
+    set(&mut request, "/status", status);
     Ok(json_response(201, &request))
+}
+
+/// The status of a review of what somebody may do.
+fn access(world: &World, who: &Who, spec: &Value) -> Result<Value> {
+    let of = at(spec, "/resourceAttributes");
+    let path = text(spec, "/nonResourceAttributes/path");
+    if of.is_null() == path.is_empty() {
+        return Err(Refusal::bad_request(
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ));
+    }
+    let resource = match text(of, "/subresource") {
+        "" => text(of, "/resource").to_owned(),
+        sub => format!("{}/{sub}", text(of, "/resource")),
+    };
+    let deed = match of.is_null() {
+        true => Deed {
+            verb: text(spec, "/nonResourceAttributes/verb"),
+            path: Some(path),
+            ..Deed::default()
+        },
+        false => Deed {
+            verb: text(of, "/verb"),
+            group: text(of, "/group"),
+            resource: &resource,
+            name: text(of, "/name"),
+            namespace: text(of, "/namespace"),
+            path: None,
+        },
+    };
+    Ok(match who.may(world, &deed) {
+        Some(why) if why.is_empty() => json!({ "allowed": true }),
+        Some(why) => json!({ "allowed": true, "reason": why }),
+        None => json!({ "allowed": false }),
+    })
+}
+
+/// In whose name a request is made: the administrator's, or whom he says.
+fn who(headers: &HeaderMap) -> Who {
+    let text = |value: &header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    match headers.get("impersonate-user") {
+        None => Who::admin(),
+        Some(user) => {
+            let groups = headers.get_all("impersonate-group").iter().map(text);
+            Who::named(&text(user), groups.collect())
+        }
+    }
+}
+
+/// Refuses what the one in whose name a request is made may not do.
+fn authorize(
+    cluster: &Cluster,
+    who: &Who,
+    method: &Method,
+    target: &Target,
+    watching: bool,
+) -> Result<()> {
+    if who.is_admin() {
+        return Ok(());
+    }
+    let verb = match (method.as_str(), target.name.is_empty()) {
+        ("GET" | "HEAD", _) if watching => "watch",
+        ("GET" | "HEAD", true) => "list",
+        ("GET" | "HEAD", false) => "get",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        ("DELETE", true) => "deletecollection",
+        _ => "delete",
+    };
+    let facts = target.kind.facts();
+    let resource = match target.subresource.as_str() {
+        "" => facts.plural.to_owned(),
+        sub => format!("{}/{sub}", facts.plural),
+    };
+    let deed = Deed {
+        verb,
+        group: &target.group,
+        resource: &resource,
+        name: &target.name,
+        // A namespace is in itself.
+        namespace: match target.kind {
+            Kind::Namespace => &target.name,
+            _ => &target.namespace,
+        },
+        path: None,
+    };
+    match who.may(&cluster.world(), &deed) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::forbidden(
+            target.kind,
+            &target.name,
+            &who.refused(&deed),
+        )),
+    }
 }

@@ -1,14 +1,10 @@
-//! What programs may ask of the cluster's API, by the roles of their service accounts.
-//!
-//! Source: `plugin/pkg/auth/authorizer/rbac/rbac.go`.
+//! What programs ask of the cluster's API.
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::kinds::Kind;
-use crate::store::Key;
-use crate::value::{at, list, name, text};
+use crate::rbac::{Deed, Who};
+use crate::value::{name, text};
 use crate::world::World;
 
 /// How long the API takes to answer, and how long a client waits for it.
@@ -50,17 +46,17 @@ pub(super) fn ask(
         return (ANSWER, Err(why));
     };
     let facts = kind.facts();
-    if !allows(world, home, account, verb, facts.group, facts.plural) {
-        return (
-            ANSWER,
-            Err(format!(
-                "Error from server (Forbidden): {} is forbidden: User \"system:serviceaccount:{home}:\
-                 {account}\" cannot {verb} resource {:?} in API group {:?} in the namespace {home:?}",
-                kind.resource(),
-                facts.plural,
-                facts.group
-            )),
-        );
+    let who = Who::account(home, account);
+    let deed = Deed {
+        verb,
+        group: facts.group,
+        resource: facts.plural,
+        namespace: home,
+        ..Deed::default()
+    };
+    if who.may(world, &deed).is_none() {
+        let why = format!("{} is forbidden: {}", kind.resource(), who.refused(&deed));
+        return (ANSWER, Err(format!("Error from server (Forbidden): {why}")));
     }
     let singular = facts.name.to_lowercase();
     let names = world
@@ -68,60 +64,4 @@ pub(super) fn ask(
         .list(kind, Some(home))
         .map(|object| format!("{singular}/{}", name(object)));
     (ANSWER, Ok(names.collect()))
-}
-
-fn allows(
-    world: &World,
-    home: &str,
-    account: &str,
-    verb: &str,
-    group: &str,
-    resource: &str,
-) -> bool {
-    let local = world.store.list(Kind::RoleBinding, Some(home));
-    let wide = world.store.list(Kind::ClusterRoleBinding, None);
-    local.chain(wide).any(|binding| {
-        let is_bound = list(binding, "/subjects").iter().any(|subject| {
-            let subject_name = text(subject, "/name");
-            match text(subject, "/kind") {
-                "ServiceAccount" => {
-                    let space = match text(subject, "/namespace") {
-                        "" => crate::value::namespace(binding),
-                        space => space,
-                    };
-                    subject_name == account && space == home
-                }
-                "User" => subject_name == format!("system:serviceaccount:{home}:{account}"),
-                _ => {
-                    subject_name == "system:serviceaccounts"
-                        || subject_name == "system:authenticated"
-                        || subject_name == format!("system:serviceaccounts:{home}")
-                }
-            }
-        });
-        let role = match text(binding, "/roleRef/kind") {
-            "ClusterRole" => (Kind::ClusterRole, ""),
-            _ => (Kind::Role, crate::value::namespace(binding)),
-        };
-        let key = Key::new(role.1, text(binding, "/roleRef/name"));
-        is_bound
-            && world
-                .store
-                .get(role.0, &key)
-                .is_some_and(|role| has_rule(role, verb, group, resource))
-    })
-}
-
-fn has_rule(role: &Value, verb: &str, group: &str, resource: &str) -> bool {
-    let has = |rule: &Value, path: &str, wanted: &str| {
-        list(rule, path)
-            .iter()
-            .any(|one| one == wanted || one == "*")
-    };
-    list(role, "/rules").iter().any(|rule| {
-        has(rule, "/verbs", verb)
-            && has(rule, "/apiGroups", group)
-            && has(rule, "/resources", resource)
-            && at(rule, "/resourceNames").is_null()
-    })
 }

@@ -187,14 +187,127 @@ async fn a_namespace_takes_what_is_in_it_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_allowed() {
+async fn roles_say_what_others_than_the_administrator_may_do() {
     let (_cluster, client) = cluster();
+    let post = async |path: &str, body: Value| -> Value {
+        let request = http::Request::post(path);
+        let request = request.header("content-type", "application/json");
+        let request = request.body(body.to_string().into_bytes()).unwrap();
+        client.request(request).await.unwrap()
+    };
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"] },
+        { "apiGroups": ["apps"], "resources": ["*/scale"], "verbs": ["*"] },
+        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["own"] },
+    ]);
+    let role = json!({ "metadata": { "name": "reader" }, "rules": rules });
+    post(&format!("{rbac}/namespaces/default/roles"), role).await;
+    let binding = json!({ "metadata": { "name": "readers" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "app", "namespace": "default" }] });
+    post(&format!("{rbac}/namespaces/default/rolebindings"), binding).await;
+    let role = json!({ "metadata": { "name": "health" },
+        "rules": [{ "nonResourceURLs": ["/healthz/*"], "verbs": ["get"] }] });
+    post(&format!("{rbac}/clusterroles"), role).await;
+    let binding = json!({ "metadata": { "name": "everybody" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "health" },
+        "subjects": [{ "kind": "Group", "name": "system:serviceaccounts",
+            "apiGroup": "rbac.authorization.k8s.io" }] });
+    post(&format!("{rbac}/clusterrolebindings"), binding).await;
+
+    let review = async |user: &str, spec: Value| -> Value {
+        let mut spec = spec;
+        spec["user"] = json!(user);
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        post(path, json!({ "spec": spec })).await["status"].clone()
+    };
+    let app = "system:serviceaccount:default:app";
+    for (user, verb, group, resource, name, namespace, allowed) in [
+        (app, "list", "", "pods", "", "default", true),
+        (app, "list", "", "pods", "", "kube-system", false),
+        (app, "list", "", "pods", "", "", false),
+        (app, "delete", "", "pods", "", "default", false),
+        (app, "get", "", "pods/log", "a", "default", true),
+        (
+            app,
+            "update",
+            "apps",
+            "deployments/scale",
+            "a",
+            "default",
+            true,
+        ),
+        (app, "update", "apps", "deployments", "a", "default", false),
+        (app, "get", "", "secrets", "own", "default", true),
+        (app, "get", "", "secrets", "other", "default", false),
+        (
+            "system:serviceaccount:default:other",
+            "list",
+            "",
+            "pods",
+            "",
+            "default",
+            false,
+        ),
+        ("jane", "list", "", "pods", "", "default", false),
+    ] {
+        let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+        let of = json!({ "verb": verb, "group": group, "resource": resource, "subresource": sub,
+            "name": name, "namespace": namespace });
+        let told = review(user, json!({ "resourceAttributes": of })).await;
+        assert_eq!(
+            told["allowed"], allowed,
+            "{user} {verb} {resource} {sub} {name} {namespace}"
+        );
+    }
+    let told = review(
+        app,
+        json!({ "resourceAttributes":
+        { "verb": "list", "resource": "pods", "namespace": "default" } }),
+    );
+    assert_eq!(
+        told.await["reason"],
+        "RBAC: allowed by RoleBinding \"readers/default\" of Role \"reader\" to ServiceAccount \
+         \"app/default\""
+    );
+    let path = json!({ "nonResourceAttributes": { "path": "/healthz/etcd", "verb": "get" } });
+    assert_eq!(review(app, path.clone()).await["allowed"], true);
+    assert_eq!(review("jane", path).await["allowed"], false);
+
     let asked =
         json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });
     let asked: SelfSubjectAccessReview = serde_json::from_value(asked).unwrap();
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let told = reviews.create(&PostParams::default(), &asked).await;
     assert!(told.unwrap().status.unwrap().allowed);
+
+    let in_the_name = async |path: &str| {
+        let request = http::Request::get(path).header("impersonate-user", app);
+        client
+            .request::<Value>(request.body(Vec::new()).unwrap())
+            .await
+    };
+    in_the_name("/api/v1/namespaces/default/pods")
+        .await
+        .unwrap();
+    for (path, expected) in [
+        (
+            "/api/v1/namespaces/default/configmaps",
+            "configmaps is forbidden: User \"system:serviceaccount:default:app\" cannot list \
+             resource \"configmaps\" in API group \"\" in the namespace \"default\"",
+        ),
+        (
+            "/api/v1/nodes/a",
+            "nodes \"a\" is forbidden: User \"system:serviceaccount:default:app\" cannot get \
+             resource \"nodes\" in API group \"\" at the cluster scope",
+        ),
+    ] {
+        let Err(kube::Error::Api(status)) = in_the_name(path).await else {
+            panic!("{path} is answered");
+        };
+        assert_eq!((status.code, status.message.as_str()), (403, expected));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -389,6 +389,22 @@ async fn generators(kubectl: &Kubectl) {
             ("create ingress i -n tools --rule=a.b/=web:80", "created"),
             ("auth can-i create pods", "yes"),
             ("auth can-i --list", "[*]"),
+            (
+                "create role reader -n tools --verb=get,list --resource=pods",
+                "created",
+            ),
+            (
+                "create rolebinding readers -n tools --role=reader --serviceaccount=tools:default",
+                "created",
+            ),
+            (
+                "auth can-i list pods -n tools --as=system:serviceaccount:tools:default",
+                "yes",
+            ),
+            (
+                "auth can-i --list -n tools --as=system:serviceaccount:tools:default",
+                "[get list]",
+            ),
             ("auth whoami", "kubernetes-admin"),
             ("explain deployment.spec.replicas", "<integer>"),
             ("api-versions", "apps/v1"),
