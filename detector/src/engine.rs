@@ -1,6 +1,7 @@
 //! Keeps what is known of a cluster and what follows from it, one observation at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -21,19 +22,27 @@ use crate::view::View;
 pub struct Engine {
     memory: Memory,
     now: Timestamp,
-    cases: BTreeMap<Id, Case>,
-    readers: HashMap<Key, BTreeSet<Id>>,
-    due: BTreeSet<(Timestamp, Id)>,
-    stale: BTreeSet<Id>,
+    /// The cases' places in `docket`.
+    places: HashMap<Arc<Id>, Place>,
+    docket: Vec<Option<Case>>,
+    /// The places in it that are empty.
+    vacant: Vec<Place>,
+    readers: HashMap<Key, BTreeSet<Place>>,
+    due: BTreeSet<(Timestamp, Place)>,
+    stale: BTreeSet<Arc<Id>>,
     all_stale: bool,
     verdicts: Option<Vec<Verdict>>,
 }
 
+/// A case's place in the docket: what refers to cases is much, and is to be small.
+type Place = u32;
+
 /// The judgement of one object.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 struct Case {
+    of: Arc<Id>,
     findings: Vec<Finding>,
-    read: Vec<Key>,
+    read: Box<[Key]>,
     deadline: Option<Timestamp>,
 }
 
@@ -83,7 +92,7 @@ impl Engine {
             && !self.all_stale
             && is_judged(id.0)
         {
-            self.stale.insert(id);
+            self.stale.insert(Arc::new(id));
         }
     }
 
@@ -93,8 +102,9 @@ impl Engine {
         while let Some((deadline, _)) = self.due.first()
             && *deadline <= self.now
         {
-            if let Some((_, id)) = self.due.pop_first() {
-                self.stale.insert(id);
+            if let Some((_, place)) = self.due.pop_first() {
+                self.stale
+                    .extend(self.case(place).map(|case| case.of.clone()));
             }
         }
         let touched = self.memory.forget(self.now);
@@ -104,7 +114,9 @@ impl Engine {
     fn touch(&mut self, touched: Vec<Key>) {
         for key in touched {
             if let Some(readers) = self.readers.get(&key) {
-                self.stale.extend(readers.iter().cloned());
+                let cases = readers.iter().filter_map(|place| self.case(*place));
+                let ids: Vec<Arc<Id>> = cases.map(|case| case.of.clone()).collect();
+                self.stale.extend(ids);
             }
         }
     }
@@ -112,23 +124,24 @@ impl Engine {
     /// The verdicts that stand now, the surest first, then those that most suffer from.
     pub fn verdicts(&mut self) -> &[Verdict] {
         if std::mem::take(&mut self.all_stale) {
-            self.stale.extend(self.cases.keys().cloned());
+            self.stale.extend(self.places.keys().cloned());
             for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
                 // Kind by kind, for a list of all objects would be long.
                 let ids: Vec<Id> = self.memory.ids(kind).collect();
                 for id in ids {
                     self.stale.remove(&id);
-                    self.judge(id);
+                    self.judge(Arc::new(id));
                 }
             }
         }
         for id in std::mem::take(&mut self.stale) {
             self.judge(id);
         }
-        let cases = &self.cases;
+        let docket = &self.docket;
         self.verdicts.get_or_insert_with(|| {
-            let findings = cases
-                .values()
+            let findings = docket
+                .iter()
+                .flatten()
                 .flat_map(|case| case.findings.iter().cloned());
             causality::verdicts(findings.collect())
         })
@@ -248,49 +261,70 @@ impl Engine {
         }
     }
 
-    fn judge(&mut self, id: Id) {
-        if let Some(old) = self.cases.remove(&id) {
-            for key in &old.read {
-                if let Some(readers) = self.readers.get_mut(key) {
-                    readers.remove(&id);
-                    if readers.is_empty() {
-                        self.readers.remove(key);
-                    }
-                }
+    fn judge(&mut self, id: Arc<Id>) {
+        let new = self.judged(&id);
+        let old = self.places.get(&id).copied();
+        let found = old.and_then(|place| self.case(place));
+        let found = found.map_or(&[][..], |case| &case.findings);
+        if found != new.as_ref().map_or(&[][..], |case| &case.findings) {
+            self.verdicts = None;
+        }
+        if let Some(place) = old {
+            self.close(place);
+        }
+        match (new, old) {
+            (Some(case), Some(place)) => self.open(case, place),
+            (Some(case), None) => {
+                let place = self.vacant.pop().unwrap_or_else(|| {
+                    self.docket.push(None);
+                    (self.docket.len() - 1) as Place
+                });
+                self.places.insert(id, place);
+                self.open(case, place);
             }
-            if let Some(deadline) = old.deadline {
-                self.due.remove(&(deadline, id.clone()));
+            (None, Some(place)) => {
+                self.places.remove(&id);
+                self.vacant.push(place);
             }
-            if let Some(case) = self.judged(&id) {
-                if case.findings != old.findings {
-                    self.verdicts = None;
-                }
-                self.keep(id, case);
-            } else if !old.findings.is_empty() {
-                self.verdicts = None;
-            }
-        } else if let Some(case) = self.judged(&id) {
-            if !case.findings.is_empty() {
-                self.verdicts = None;
-            }
-            self.keep(id, case);
+            (None, None) => {}
         }
     }
 
-    fn keep(&mut self, id: Id, case: Case) {
+    fn open(&mut self, case: Case, place: Place) {
         for key in &case.read {
-            self.readers.entry(*key).or_default().insert(id.clone());
+            self.readers.entry(*key).or_default().insert(place);
         }
         if let Some(deadline) = case.deadline {
-            self.due.insert((deadline, id.clone()));
+            self.due.insert((deadline, place));
         }
-        self.cases.insert(id, case);
+        self.docket[place as usize] = Some(case);
+    }
+
+    fn case(&self, place: Place) -> Option<&Case> {
+        self.docket.get(place as usize)?.as_ref()
+    }
+
+    fn close(&mut self, place: Place) {
+        let Some(old) = self.docket.get_mut(place as usize).and_then(Option::take) else {
+            return;
+        };
+        for key in &old.read {
+            if let hash_map::Entry::Occupied(mut readers) = self.readers.entry(*key) {
+                readers.get_mut().remove(&place);
+                if readers.get().is_empty() {
+                    readers.remove();
+                }
+            }
+        }
+        if let Some(deadline) = old.deadline {
+            self.due.remove(&(deadline, place));
+        }
     }
 
     /// Judges an object anew; none if it is gone, or if nothing but the object itself can change
     /// that there is nothing to say of it.
-    fn judged(&self, id: &Id) -> Option<Case> {
-        let (kind, namespace, name) = id;
+    fn judged(&self, id: &Arc<Id>) -> Option<Case> {
+        let (kind, namespace, name) = &**id;
         let object = self.memory.get_object(*kind, namespace, name)?;
         if let Object::Pod(pod) = object
             && pod.phase() == "Running"
@@ -311,7 +345,9 @@ impl Engine {
         if findings.is_empty() && read.is_empty() && deadline.is_none() {
             return None;
         }
+        findings.shrink_to_fit();
         Some(Case {
+            of: id.clone(),
             findings,
             read: read.into_iter().collect(),
             deadline,

@@ -1,17 +1,20 @@
 //! What the detector knows: the last state of every object, what happened to those that are gone,
 //! and what programs printed and kubelets measured.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, PodSpec};
+use k8s_openapi::api::core::v1::Node;
 
-use crate::facts::{self, Event, Log, Pod, Run};
+use crate::facts::symbol::Symbols;
+use crate::facts::{self, Event, Log, Pod, Run, Symbol};
 use crate::kubernetes::scheduling::Nodes;
-use crate::object::{Kind, Object, Resource};
+use crate::object::{Described, Kind, Object, Resource};
 use crate::observation::{NodeStats, Observation, PeriodsByContainer};
 
 /// How long the last state of a deleted pod, and the time of a change, are remembered.
@@ -92,7 +95,7 @@ pub(crate) type Id = (Kind, String, String);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
     /// Its last state.
-    pub pod: Pod,
+    pub pod: Arc<Pod>,
     /// When it was seen to be gone.
     pub at: Timestamp,
     /// Whether a watch said that it was deleted; else it was missing from a new list, and its last
@@ -103,19 +106,81 @@ pub struct Gone {
 /// A container's log, or why it cannot be had.
 pub(crate) type FetchedLog = Result<Log, String>;
 
-/// What the latest pod of a controller has, for its siblings to share.
+/// An object in its place among those of its kind and namespace.
 #[derive(Debug)]
-struct Shared {
-    spec: Arc<PodSpec>,
-    labels: Arc<BTreeMap<String, String>>,
-    annotations: Arc<BTreeMap<String, String>>,
+struct ByName(Object);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.meta().name
+    }
 }
 
-fn share<T: PartialEq>(own: &mut Arc<T>, shared: &mut Arc<T>) {
-    if **own == **shared {
-        *own = shared.clone();
-    } else {
-        *shared = own.clone();
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByName {}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.meta().name.cmp(other.0.meta().name)
+    }
+}
+
+/// Pods, or events, in the order of their namespaces and names.
+#[derive(Debug)]
+struct Group<T>(Vec<Arc<T>>);
+
+impl<T> Default for Group<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Described> Group<T> {
+    fn place(&self, object: &T) -> Result<usize, usize> {
+        let meta = object.meta();
+        let id = (meta.namespace, meta.name);
+        self.0.binary_search_by(|other| {
+            let meta = other.meta();
+            (meta.namespace, meta.name).cmp(&id)
+        })
+    }
+
+    fn insert(&mut self, object: &Arc<T>) {
+        match self.place(object) {
+            Ok(place) => self.0[place] = object.clone(),
+            Err(place) => self.0.insert(place, object.clone()),
+        }
+    }
+
+    fn remove(&mut self, object: &T) {
+        if let Ok(place) = self.place(object) {
+            self.0.remove(place);
+        }
+    }
+}
+
+/// The pods of one controller.
+#[derive(Debug)]
+struct Siblings {
+    pods: Group<Pod>,
+    /// What the latest of them has, for the others to share.
+    latest: Arc<Pod>,
+}
+
+fn share<T: PartialEq>(own: &mut Arc<T>, latest: &Arc<T>) {
+    if **own == **latest {
+        *own = latest.clone();
     }
 }
 
@@ -128,15 +193,16 @@ type LogsOfPod = BTreeMap<(String, Run), FetchedLog>;
 /// Everything that was observed.
 #[derive(Debug, Default)]
 pub struct Memory {
-    objects: BTreeMap<Kind, BTreeMap<String, BTreeMap<String, Object>>>,
+    objects: BTreeMap<Kind, BTreeMap<String, BTreeSet<ByName>>>,
     listed: BTreeMap<Kind, BTreeSet<Option<String>>>,
     unreadable: BTreeMap<Kind, String>,
-    pods_on: BTreeMap<String, BTreeSet<(String, String)>>,
-    pods_of: BTreeMap<String, BTreeSet<(String, String)>>,
-    nominated_to: BTreeMap<String, BTreeSet<(String, String)>>,
+    pods_on: HashMap<Symbol, Group<Pod>>,
+    /// By the unique ids of their controllers.
+    pods_of: HashMap<String, Siblings>,
+    nominated_to: HashMap<Symbol, Group<Pod>>,
     nodes: Nodes,
-    events_about: HashMap<Key, Vec<(String, String)>>,
-    shared: HashMap<String, Shared>,
+    events_about: HashMap<Key, Group<Event>>,
+    symbols: Symbols,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
     gone_from: BTreeMap<String, BTreeSet<(String, String)>>,
     changed: BTreeMap<Id, Timestamp>,
@@ -235,7 +301,7 @@ impl Memory {
                 if let Some(node) = gone.pod.node.as_ref().filter(|_| !kept) {
                     touched.push(Key::gone_from(node));
                     let id = (namespace.clone(), uid.clone());
-                    drop_from(gone_from.entry(node.clone()), &id);
+                    drop_from(gone_from.entry(node.to_string()), &id);
                 }
                 kept
             });
@@ -257,35 +323,30 @@ impl Memory {
     }
 
     fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Vec<Key>) {
+        self.share(&mut object);
         let kind = object.kind();
-        if let Object::Pod(pod) = &mut object {
-            self.share(pod);
-        }
         let meta = object.meta();
         let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
-        let old = self.get_object(kind, &namespace, &name);
-        if old == Some(&object) {
+        let mut old = self.get_object(kind, &namespace, &name).cloned();
+        if old.as_ref() == Some(&object) {
             return;
         }
-        if let Some(old) = old {
-            let replaced = old.meta().uid != object.meta().uid;
-            if replaced {
+        if let Some(before) = &old {
+            if before.meta().uid != meta.uid {
                 // Deleted and created again under the same name, and the watch missed it.
                 self.remove(kind, &namespace, &name, now, false, touched);
-            } else if matters_lately(old, &object) {
+                old = None;
+            } else if matters_lately(before, &object) {
                 self.changed
                     .insert((kind, namespace.clone(), name.clone()), now);
                 self.remember_until(now);
             }
         }
-        if let Some(old) = self.get_object(kind, &namespace, &name) {
-            let keys = index_keys(old);
-            touched.extend(keys);
-            self.unindex(kind, &namespace, &name);
+        if let Some(old) = &old {
+            touched.extend(index_keys(old));
+            self.unindex(old);
         }
-        let old =
-            (self.objects.get(&kind)).and_then(|namespaces| namespaces.get(&namespace)?.get(&name));
-        if place(&mut self.nodes, old, Some(&object)) {
+        if place(&mut self.nodes, old.as_ref(), Some(&object)) {
             touched.push(Key::scheduling());
         }
         touched.push(Key::object(kind, &namespace, &name));
@@ -296,12 +357,15 @@ impl Memory {
             self.remember_runs(pod);
         }
         self.index(&object);
-        self.objects
-            .entry(kind)
-            .or_default()
-            .entry(namespace)
-            .or_default()
-            .insert(name, object);
+        let of_kind = self.objects.entry(kind).or_default();
+        match of_kind.get_mut(&namespace) {
+            Some(objects) => {
+                objects.replace(ByName(object));
+            }
+            None => {
+                of_kind.insert(namespace, BTreeSet::from([ByName(object)]));
+            }
+        }
     }
 
     fn remove(
@@ -313,13 +377,12 @@ impl Memory {
         deleted: bool,
         touched: &mut Vec<Key>,
     ) {
-        self.unindex(kind, namespace, name);
-        let object = self
-            .objects
-            .get_mut(&kind)
-            .and_then(|namespaces| namespaces.get_mut(namespace))
-            .and_then(|names| names.remove(name));
-        let Some(object) = object else { return };
+        let of_kind = self.objects.get_mut(&kind);
+        let objects = of_kind.and_then(|namespaces| namespaces.get_mut(namespace));
+        let Some(ByName(object)) = objects.and_then(|objects| objects.take(name)) else {
+            return;
+        };
+        self.unindex(&object);
         if place(&mut self.nodes, Some(&object), None) {
             touched.push(Key::scheduling());
         }
@@ -343,7 +406,7 @@ impl Memory {
             if let Some(node) = &pod.node {
                 touched.push(Key::gone_from(node));
                 self.gone_from
-                    .entry(node.clone())
+                    .entry(node.to_string())
                     .or_default()
                     .insert((namespace.to_owned(), uid.clone()));
             }
@@ -351,7 +414,7 @@ impl Memory {
             self.gone.entry(namespace.to_owned()).or_default().insert(
                 uid,
                 Gone {
-                    pod: *pod,
+                    pod,
                     at: now,
                     deleted,
                 },
@@ -390,92 +453,95 @@ impl Memory {
         }
     }
 
-    /// Lets the pods of one controller share what they have in common.
-    fn share(&mut self, pod: &mut Pod) {
-        let Some(controller) = &pod.controller else {
-            return;
-        };
-        let shared = self
-            .shared
-            .entry(controller.uid.clone())
-            .or_insert_with(|| Shared {
-                spec: pod.spec.clone(),
-                labels: pod.labels.clone(),
-                annotations: pod.annotations.clone(),
-            });
-        share(&mut pod.spec, &mut shared.spec);
-        share(&mut pod.labels, &mut shared.labels);
-        share(&mut pod.annotations, &mut shared.annotations);
-    }
-
-    fn index(&mut self, object: &Object) {
+    /// Lets what is the same in many objects be held once: of pods what the latest one of their
+    /// controller has, of events what they tell of.
+    fn share(&mut self, object: &mut Object) {
         match object {
             Object::Pod(pod) => {
-                let id = (pod.namespace.clone(), pod.name.clone());
-                if let Some(node) = &pod.node {
-                    self.pods_on
-                        .entry(node.clone())
-                        .or_default()
-                        .insert(id.clone());
+                let pod = Arc::make_mut(pod);
+                if let Some(node) = &mut pod.node {
+                    self.symbols.share(node);
                 }
-                if let Some(node) = nominated(pod) {
-                    self.nominated_to
-                        .entry(node.to_owned())
-                        .or_default()
-                        .insert(id.clone());
-                }
-                if let Some(controller) = &pod.controller {
-                    self.pods_of
-                        .entry(controller.uid.clone())
-                        .or_default()
-                        .insert(id);
+                pod.status.share(&mut self.symbols);
+                let uid = pod.controller.as_ref().map(|owner| owner.uid.as_str());
+                let Some(siblings) = uid.and_then(|uid| self.pods_of.get(uid)) else {
+                    return;
+                };
+                let latest = &siblings.latest;
+                share(&mut pod.spec, &latest.spec);
+                share(&mut pod.labels, &latest.labels);
+                share(&mut pod.annotations, &latest.annotations);
+                if pod.controller == latest.controller {
+                    pod.controller.clone_from(&latest.controller);
                 }
             }
             Object::Event(event) => {
-                let meta = object.meta();
-                let id = (meta.namespace.to_owned(), meta.name.to_owned());
-                let ids = self.events_about.entry(key_of_event(event)).or_default();
-                if let Err(place) = ids.binary_search(&id) {
-                    ids.insert(place, id);
-                }
+                let others = self.events_about.get(&key_of_event(event));
+                let other = others.and_then(|others| others.0.first());
+                Arc::make_mut(event).share(&mut self.symbols, other.map(Arc::as_ref));
             }
             _ => {}
         }
     }
 
-    fn unindex(&mut self, kind: Kind, namespace: &str, name: &str) {
-        let Some(object) = self.get_object(kind, namespace, name) else {
-            return;
-        };
-        let id = (namespace.to_owned(), name.to_owned());
+    fn index(&mut self, object: &Object) {
         match object {
             Object::Pod(pod) => {
-                let (node, controller) = (pod.node.clone(), pod.controller.clone());
-                if let Some(node) = nominated(pod).map(str::to_owned) {
-                    drop_from(self.nominated_to.entry(node), &id);
+                if let Some(node) = &pod.node {
+                    self.pods_on.entry(node.clone()).or_default().insert(pod);
                 }
-                if let Some(node) = node {
-                    drop_from(self.pods_on.entry(node), &id);
+                if let Some(node) = nominated(pod) {
+                    let pods = self.nominated_to.entry(node.clone()).or_default();
+                    pods.insert(pod);
                 }
-                if let Some(controller) = controller {
-                    drop_from(self.pods_of.entry(controller.uid), &id);
+                if let Some(controller) = &pod.controller {
+                    let siblings =
+                        self.pods_of
+                            .entry(controller.uid.clone())
+                            .or_insert_with(|| Siblings {
+                                pods: Group::default(),
+                                latest: pod.clone(),
+                            });
+                    siblings.latest = pod.clone();
+                    siblings.pods.insert(pod);
                 }
             }
             Object::Event(event) => {
-                let key = key_of_event(event);
-                if let Some(ids) = self.events_about.get_mut(&key) {
-                    ids.retain(|kept| *kept != id);
-                    if ids.is_empty() {
-                        self.events_about.remove(&key);
+                let events = self.events_about.entry(key_of_event(event));
+                events.or_default().insert(event);
+            }
+            _ => {}
+        }
+    }
+
+    fn unindex(&mut self, object: &Object) {
+        match object {
+            Object::Pod(pod) => {
+                if let Some(node) = &pod.node {
+                    drop_from_group(&mut self.pods_on, node.clone(), pod);
+                }
+                if let Some(node) = nominated(pod) {
+                    drop_from_group(&mut self.nominated_to, node.clone(), pod);
+                }
+                if let Some(controller) = &pod.controller
+                    && let Some(siblings) = self.pods_of.get_mut(&controller.uid)
+                {
+                    siblings.pods.remove(pod);
+                    if siblings.pods.0.is_empty() {
+                        self.pods_of.remove(&controller.uid);
                     }
                 }
+            }
+            Object::Event(event) => {
+                drop_from_group(&mut self.events_about, key_of_event(event), event);
             }
             _ => {}
         }
     }
 
     pub(crate) fn get_object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
-        self.objects.get(&kind)?.get(namespace)?.get(name)
+        let objects = self.objects.get(&kind)?.get(namespace)?;
+        objects.get(name).map(|object| &object.0)
     }
 
     pub(crate) fn get<T: Resource>(&self, namespace: &str, name: &str) -> Option<&T> {
@@ -486,14 +552,12 @@ impl Memory {
         &'a self,
         namespace: &str,
     ) -> impl Iterator<Item = &'a T> + use<'a, T> {
-        let objects = self
-            .objects
-            .get(&T::KIND)
-            .and_then(|kind| kind.get(namespace));
+        let of_kind = self.objects.get(&T::KIND);
+        let objects = of_kind.and_then(|kind| kind.get(namespace));
         objects
             .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter_map(T::of)
+            .flatten()
+            .filter_map(|object| T::of(&object.0))
     }
 
     pub(crate) fn all<'a, T: Resource>(&'a self) -> impl Iterator<Item = &'a T> + use<'a, T> {
@@ -502,7 +566,7 @@ impl Memory {
             .get(&T::KIND)
             .into_iter()
             .flat_map(BTreeMap::values);
-        namespaces.flat_map(BTreeMap::values).filter_map(T::of)
+        namespaces.flatten().filter_map(|object| T::of(&object.0))
     }
 
     /// Whether any object of the kind is known.
@@ -515,10 +579,9 @@ impl Memory {
             .get(&kind)
             .into_iter()
             .flatten()
-            .flat_map(move |(namespace, names)| {
-                names
-                    .keys()
-                    .map(move |name| (kind, namespace.clone(), name.clone()))
+            .flat_map(move |(namespace, objects)| {
+                let names = objects.iter().map(|object| object.0.meta().name.to_owned());
+                names.map(move |name| (kind, namespace.clone(), name))
             })
     }
 
@@ -548,24 +611,24 @@ impl Memory {
     }
 
     pub(crate) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let ids = self.pods_on.get(node).into_iter().flatten();
-        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+        let pods = self.pods_on.get(node).into_iter();
+        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
     }
 
     pub(crate) fn pods_of<'a>(
         &'a self,
         controller_uid: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let ids = self.pods_of.get(controller_uid).into_iter().flatten();
-        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+        let siblings = self.pods_of.get(controller_uid).into_iter();
+        siblings.flat_map(|siblings| siblings.pods.0.iter().map(Arc::as_ref))
     }
 
     pub(crate) fn nominated_to<'a>(
         &'a self,
         node: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let ids = self.nominated_to.get(node).into_iter().flatten();
-        ids.filter_map(|(namespace, name)| self.get(namespace, name))
+        let pods = self.nominated_to.get(node).into_iter();
+        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {
@@ -578,12 +641,12 @@ impl Memory {
         namespace: &str,
         name: &str,
     ) -> impl Iterator<Item = &'a Event> + use<'a> {
-        let ids = self
+        let events = self
             .events_about
             .get(&Key::events_about(kind, namespace, name));
-        ids.into_iter()
-            .flatten()
-            .filter_map(|(namespace, name)| self.get(namespace, name))
+        events
+            .into_iter()
+            .flat_map(|events| events.0.iter().map(Arc::as_ref))
     }
 
     pub(crate) fn gone_in<'a>(
@@ -601,7 +664,7 @@ impl Memory {
         let node = node.to_owned();
         ids.filter_map(|(namespace, uid)| self.gone.get(namespace)?.get(uid))
             // Pods of an input without unique ids take each other's place.
-            .filter(move |gone| gone.pod.node.as_ref() == Some(&node))
+            .filter(move |gone| gone.pod.node.as_deref() == Some(&*node))
     }
 
     /// When any object of a kind in a namespace was last seen to change in what can break others,
@@ -677,6 +740,19 @@ fn drop_from(entry: Entry<'_, String, BTreeSet<(String, String)>>, id: &(String,
     }
 }
 
+fn drop_from_group<K: Eq + Hash, T: Described>(
+    groups: &mut HashMap<K, Group<T>>,
+    key: K,
+    object: &T,
+) {
+    if let hash_map::Entry::Occupied(mut group) = groups.entry(key) {
+        group.get_mut().remove(object);
+        if group.get().0.is_empty() {
+            group.remove();
+        }
+    }
+}
+
 /// Tells the scheduler's view of the nodes that an object has another state; whether that changes
 /// anything there.
 fn place(nodes: &mut Nodes, old: Option<&Object>, new: Option<&Object>) -> bool {
@@ -695,8 +771,8 @@ fn name_of(node: &Node) -> String {
 }
 
 /// The node that an unbound pod is to take once its pods of lower priority have left.
-fn nominated(pod: &Pod) -> Option<&str> {
-    let name = pod.status.nominated_node_name.as_deref()?;
+fn nominated(pod: &Pod) -> Option<&Symbol> {
+    let name = pod.status.nominated_node_name.as_ref()?;
     (pod.node.is_none() && !name.is_empty()).then_some(name)
 }
 
@@ -713,7 +789,7 @@ fn index_keys(object: &Object) -> Vec<Key> {
                 .controller
                 .as_ref()
                 .map(|owner| Key::pods_of(&owner.uid));
-            let nominated = nominated(pod).map(Key::nominated_to);
+            let nominated = nominated(pod).map(|node| Key::nominated_to(node));
             let labels = pod.labels.iter();
             let labelled =
                 labels.map(|(key, value)| Key::pods_labelled(&pod.namespace, key, value));

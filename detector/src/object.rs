@@ -1,6 +1,7 @@
 //! The kinds of object that the detector reads, and how they are decoded.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -64,7 +65,7 @@ macro_rules! kinds {
         #[derive(Clone, Debug, PartialEq)]
         #[expect(missing_docs, reason = "Kubernetes documents its kinds")]
         pub enum Object {
-            $($kind(Box<$kind>),)*
+            $($kind(Arc<$kind>),)*
         }
 
         impl Object {
@@ -80,7 +81,7 @@ macro_rules! kinds {
 
             fn decode_kind(kind: Kind, value: Value) -> Result<Self, serde_json::Error> {
                 Ok(match kind {
-                    $(Kind::$kind => Object::$kind(Box::new($kind::decode(value)?)),)*
+                    $(Kind::$kind => Object::$kind(Arc::new($kind::decode(value)?)),)*
                 })
             }
         }
@@ -185,8 +186,6 @@ pub struct Meta<'a> {
     pub name: &'a str,
     /// The unique id; empty where the input has none.
     pub uid: &'a str,
-    /// The version, to be compared for equality only.
-    pub resource_version: &'a str,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When its deletion was asked for.
@@ -261,7 +260,6 @@ impl<'a> Meta<'a> {
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
             name: metadata.name.as_deref().unwrap_or_default(),
             uid: metadata.uid.as_deref().unwrap_or_default(),
-            resource_version: metadata.resource_version.as_deref().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleting: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -6,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::symbol::{Symbol, Symbols};
 use crate::object::{Described, Meta};
 use crate::verdict::{Evidence, Reference};
 
@@ -15,17 +17,15 @@ use crate::verdict::{Evidence, Reference};
 /// times, or with an eventTime alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    namespace: String,
+    namespace: Symbol,
     name: String,
-    uid: String,
-    resource_version: String,
     created: Option<Timestamp>,
     /// What it tells of.
-    pub about: About,
+    pub about: Arc<About>,
     /// A second object that has to do with it, such as the preemptor of a preempted pod.
-    pub related: Option<About>,
+    pub related: Option<Box<About>>,
     /// The reason, such as `FailedScheduling`.
-    pub reason: String,
+    pub reason: Symbol,
     /// The message, called `note` in `events.k8s.io`.
     pub message: String,
     /// Whether its type is Warning; many that matter are Normal.
@@ -37,7 +37,7 @@ pub struct Event {
     /// When it was last seen.
     pub last: Option<Timestamp>,
     /// The component that reports it, such as `kubelet`.
-    pub component: String,
+    pub component: Symbol,
     /// The annotations, in which evictions name their numbers.
     pub annotations: BTreeMap<String, String>,
 }
@@ -46,33 +46,33 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     /// Its kind.
-    pub kind: String,
+    pub kind: Symbol,
     /// Its namespace; empty for objects of the whole cluster.
-    pub namespace: String,
+    pub namespace: Symbol,
     /// Its name.
     pub name: String,
     /// Its unique id; empty where the event has none.
     pub uid: String,
     /// The part of it, such as `spec.containers{app}`.
-    pub field_path: String,
+    pub field_path: Symbol,
 }
 
 impl About {
     fn of(reference: ObjectReference) -> Self {
         Self {
-            kind: reference.kind.unwrap_or_default(),
-            namespace: reference.namespace.unwrap_or_default(),
+            kind: reference.kind.unwrap_or_default().into(),
+            namespace: reference.namespace.unwrap_or_default().into(),
             name: reference.name.unwrap_or_default(),
             uid: reference.uid.unwrap_or_default(),
-            field_path: reference.field_path.unwrap_or_default(),
+            field_path: reference.field_path.unwrap_or_default().into(),
         }
     }
 
     /// Refers to the object.
     pub fn reference(&self) -> Reference {
         Reference {
-            kind: self.kind.clone(),
-            namespace: (!self.namespace.is_empty()).then(|| self.namespace.clone()),
+            kind: self.kind.to_string(),
+            namespace: (!self.namespace.is_empty()).then(|| self.namespace.to_string()),
             name: self.name.clone(),
         }
     }
@@ -90,6 +90,22 @@ impl About {
 }
 
 impl Event {
+    /// Lets what is the same in many events be held once; the other is one that tells of the same
+    /// object.
+    pub(crate) fn share(&mut self, symbols: &mut Symbols, other: Option<&Event>) {
+        let own = [&mut self.namespace, &mut self.reason, &mut self.component];
+        for symbol in own {
+            symbols.share(symbol);
+        }
+        if let Some(other) = other.filter(|other| other.about == self.about) {
+            self.about = other.about.clone();
+        } else if let Some(about) = Arc::get_mut(&mut self.about) {
+            for symbol in [&mut about.kind, &mut about.namespace, &mut about.field_path] {
+                symbols.share(symbol);
+            }
+        }
+    }
+
     /// The event as evidence.
     pub fn evidence(&self) -> Evidence {
         Evidence {
@@ -146,8 +162,8 @@ impl Described for Event {
         Meta {
             namespace: &self.namespace,
             name: &self.name,
-            uid: &self.uid,
-            resource_version: &self.resource_version,
+            // Its name is its own, and is not given again.
+            uid: "",
             created: self.created,
             deleting: None,
         }
@@ -177,19 +193,17 @@ impl Described for Event {
             .or(shape.reporting_component)
             .or(shape.reporting_controller);
         Ok(Self {
-            namespace: shape.metadata.namespace.unwrap_or_default(),
+            namespace: shape.metadata.namespace.unwrap_or_default().into(),
             name: shape.metadata.name.unwrap_or_default(),
-            uid: shape.metadata.uid.unwrap_or_default(),
-            resource_version: shape.metadata.resource_version.unwrap_or_default(),
             created,
-            about: About::of(
+            about: Arc::new(About::of(
                 shape
                     .involved_object
                     .or(shape.regarding)
                     .unwrap_or_default(),
-            ),
-            related: shape.related.map(About::of),
-            reason: shape.reason.unwrap_or_default(),
+            )),
+            related: shape.related.map(|related| Box::new(About::of(related))),
+            reason: shape.reason.unwrap_or_default().into(),
             message: shape.message.or(shape.note).unwrap_or_default(),
             warning: shape.type_.as_deref() == Some("Warning"),
             count: count
@@ -200,7 +214,7 @@ impl Described for Event {
                 .unwrap_or(1),
             first,
             last,
-            component: component.unwrap_or_default(),
+            component: component.unwrap_or_default().into(),
             annotations: shape.metadata.annotations.unwrap_or_default(),
         })
     }

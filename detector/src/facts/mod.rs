@@ -8,9 +8,11 @@ mod event;
 mod log;
 mod pod;
 mod secret;
+pub(crate) mod symbol;
 
 pub use calico::{CalicoPolicy, GlobalCalicoPolicy};
 pub use event::{About, Event};
 pub use log::{Log, LogLine, Run};
-pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodStatus, duration};
+pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodCondition, PodStatus, duration};
 pub use secret::Secret;
+pub use symbol::Symbol;

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
-    self as core, ContainerState, ContainerStateTerminated, PodCondition, PodIP, PodSpec,
+    self as core, ContainerStateTerminated, ContainerStateWaiting, PodSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::Value;
 
+use super::symbol::{Symbol, Symbols};
 use crate::object::{Described, Meta};
 use crate::verdict::{Evidence, Reference};
 
@@ -23,7 +25,6 @@ pub struct Pod {
     pub name: String,
     /// The unique id.
     pub uid: String,
-    resource_version: String,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When its deletion was asked for.
@@ -33,9 +34,9 @@ pub struct Pod {
     /// The annotations.
     pub annotations: Arc<BTreeMap<String, String>>,
     /// The owner that controls it.
-    pub controller: Option<OwnerReference>,
+    pub controller: Option<Arc<OwnerReference>>,
     /// The node it is bound to, or that its specification named.
-    pub node: Option<String>,
+    pub node: Option<Symbol>,
     /// The specification.
     pub spec: Arc<PodSpec>,
     /// The status.
@@ -48,7 +49,6 @@ impl Described for Pod {
             namespace: &self.namespace,
             name: &self.name,
             uid: &self.uid,
-            resource_version: &self.resource_version,
             created: self.created,
             deleting: self.deleting,
         }
@@ -73,95 +73,159 @@ impl From<core::Pod> for Pod {
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),
-            resource_version: metadata.resource_version.unwrap_or_default(),
             created: metadata.creation_timestamp.map(|time| time.0),
             deleting: metadata.deletion_timestamp.map(|time| time.0),
             labels: Arc::new(metadata.labels.unwrap_or_default()),
             annotations: Arc::new(metadata.annotations.unwrap_or_default()),
             controller: (metadata.owner_references.into_iter().flatten())
-                .find(|owner| owner.controller == Some(true)),
-            node,
+                .find(|owner| owner.controller == Some(true))
+                .map(Arc::new),
+            node: node.map(Symbol::from),
             spec: Arc::new(spec),
             status: status.map(PodStatus::from).unwrap_or_default(),
         }
     }
 }
 
-/// A pod's status as Kubernetes declares it, less what no rule reads.
+/// What rules read of a pod's status. There are as many as pods: it is kept small.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "Kubernetes documents its fields")]
 pub struct PodStatus {
-    pub phase: Option<String>,
-    pub reason: Option<String>,
-    pub message: Option<String>,
-    pub conditions: Option<Vec<PodCondition>>,
-    pub container_statuses: Option<Vec<ContainerStatus>>,
-    pub init_container_statuses: Option<Vec<ContainerStatus>>,
-    pub nominated_node_name: Option<String>,
-    pub host_ip: Option<String>,
-    pub pod_ip: Option<String>,
-    pub pod_ips: Option<Vec<PodIP>>,
-    pub qos_class: Option<String>,
+    pub phase: Option<Symbol>,
+    pub reason: Option<Symbol>,
+    pub message: Option<Box<str>>,
+    pub conditions: Box<[PodCondition]>,
+    pub container_statuses: Box<[ContainerStatus]>,
+    pub init_container_statuses: Box<[ContainerStatus]>,
+    pub nominated_node_name: Option<Symbol>,
+    pub host_ip: Option<Symbol>,
+    /// `podIP` and `podIPs`, each once.
+    pub addresses: Box<[IpAddr]>,
     pub start_time: Option<Time>,
 }
 
-/// A container's status as Kubernetes declares it, less what no rule reads.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What rules read of a condition of a pod.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "Kubernetes documents its fields")]
+pub struct PodCondition {
+    pub type_: Symbol,
+    pub status: Symbol,
+    pub reason: Option<Symbol>,
+    pub message: Option<Box<str>>,
+    pub last_transition_time: Option<Time>,
+}
+
+/// What rules read of a container's status.
+#[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "Kubernetes documents its fields")]
 pub struct ContainerStatus {
-    pub name: String,
+    pub name: Symbol,
     pub ready: bool,
     pub started: Option<bool>,
     pub restart_count: i32,
-    pub container_id: Option<String>,
-    pub state: Option<ContainerState>,
-    /// Most containers never ended: none where Kubernetes has an empty state.
-    pub last_state: Option<Box<ContainerState>>,
+    pub container_id: Option<Box<str>>,
+    state: Option<ContainerState>,
+    /// How it ended before, if it did: `lastState.terminated`.
+    last: Option<Box<ContainerStateTerminated>>,
+}
+
+/// What a container does: most run.
+#[derive(Clone, Debug, PartialEq)]
+enum ContainerState {
+    Waiting(Box<ContainerStateWaiting>),
+    Running(Option<Time>),
+    Terminated(Box<ContainerStateTerminated>),
+}
+
+impl PodStatus {
+    /// Lets what is the same in many pods be held once.
+    pub(crate) fn share(&mut self, symbols: &mut Symbols) {
+        let own = [
+            &mut self.phase,
+            &mut self.reason,
+            &mut self.nominated_node_name,
+            &mut self.host_ip,
+        ];
+        for symbol in own.into_iter().flatten() {
+            symbols.share(symbol);
+        }
+        for condition in &mut self.conditions {
+            symbols.share(&mut condition.type_);
+            symbols.share(&mut condition.status);
+            if let Some(reason) = &mut condition.reason {
+                symbols.share(reason);
+            }
+        }
+        let statuses = self.init_container_statuses.iter_mut();
+        for status in statuses.chain(&mut self.container_statuses) {
+            symbols.share(&mut status.name);
+        }
+    }
+}
+
+/// An empty text says as little as none.
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 impl From<core::PodStatus> for PodStatus {
     fn from(status: core::PodStatus) -> Self {
         let containers = |statuses: Option<Vec<core::ContainerStatus>>| {
-            statuses.map(|statuses| {
-                let mut lean: Vec<_> = statuses.into_iter().map(ContainerStatus::from).collect();
-                lean.shrink_to_fit();
-                lean
-            })
+            let statuses = statuses.into_iter().flatten();
+            statuses.map(ContainerStatus::from).collect()
         };
+        let more = status.pod_ips.into_iter().flatten().map(|more| more.ip);
+        let texts = status.pod_ip.into_iter().chain(more);
+        let mut addresses: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+        addresses.dedup();
         Self {
-            phase: status.phase,
-            reason: status.reason,
-            message: status.message,
-            conditions: status.conditions.map(|mut conditions| {
-                conditions.shrink_to_fit();
-                conditions
-            }),
+            phase: status.phase.map(Symbol::from),
+            reason: status.reason.map(Symbol::from),
+            message: status.message.map(Box::from),
+            conditions: (status.conditions.into_iter().flatten())
+                .map(PodCondition::from)
+                .collect(),
             container_statuses: containers(status.container_statuses),
             init_container_statuses: containers(status.init_container_statuses),
-            nominated_node_name: status.nominated_node_name,
-            host_ip: status.host_ip,
-            // The one address of most pods is `pod_ip`.
-            pod_ips: status.pod_ips.filter(|addresses| addresses.len() > 1),
-            pod_ip: status.pod_ip,
-            qos_class: status.qos_class,
+            nominated_node_name: status.nominated_node_name.map(Symbol::from),
+            host_ip: status.host_ip.map(Symbol::from),
+            addresses: addresses.into(),
             start_time: status.start_time,
+        }
+    }
+}
+
+impl From<core::PodCondition> for PodCondition {
+    fn from(condition: core::PodCondition) -> Self {
+        Self {
+            type_: condition.type_.into(),
+            status: condition.status.into(),
+            reason: said(condition.reason).map(Symbol::from),
+            message: said(condition.message).map(Box::from),
+            last_transition_time: condition.last_transition_time,
         }
     }
 }
 
 impl From<core::ContainerStatus> for ContainerStatus {
     fn from(status: core::ContainerStatus) -> Self {
+        let state = status.state.and_then(|state| {
+            let ended = state.terminated.map(Box::new);
+            let waiting = || state.waiting.map(Box::new);
+            (ended.map(ContainerState::Terminated))
+                .or(state
+                    .running
+                    .map(|run| ContainerState::Running(run.started_at)))
+                .or_else(|| waiting().map(ContainerState::Waiting))
+        });
         Self {
-            name: status.name,
+            name: status.name.into(),
             ready: status.ready,
             started: status.started,
             restart_count: status.restart_count,
-            container_id: status.container_id,
-            state: status.state,
-            last_state: status
-                .last_state
-                .filter(|state| *state != ContainerState::default())
-                .map(Box::new),
+            container_id: status.container_id.map(Box::from),
+            state,
+            last: (status.last_state.and_then(|state| state.terminated)).map(Box::new),
         }
     }
 }
@@ -236,7 +300,9 @@ impl<'a> Container<'a> {
 
     /// Why it waits, if it does: the reason and the message.
     pub fn waiting(&self) -> Option<(&'a str, &'a str)> {
-        let waiting = self.state()?.waiting.as_ref()?;
+        let Some(ContainerState::Waiting(waiting)) = self.state() else {
+            return None;
+        };
         Some((
             waiting.reason.as_deref().unwrap_or_default(),
             waiting.message.as_deref().unwrap_or_default(),
@@ -245,17 +311,23 @@ impl<'a> Container<'a> {
 
     /// Since when it runs, if it does.
     pub fn running_since(&self) -> Option<Timestamp> {
-        self.state()?
-            .running
-            .as_ref()?
-            .started_at
-            .as_ref()
-            .map(|time| time.0)
+        match self.state()? {
+            ContainerState::Running(since) => since.as_ref().map(|time| time.0),
+            _ => None,
+        }
     }
 
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
-        self.state().is_some_and(|state| state.running.is_some())
+        matches!(self.state(), Some(ContainerState::Running(_)))
+    }
+
+    /// How it ended, if it runs no more and was not started again.
+    pub fn terminated(&self) -> Option<&'a ContainerStateTerminated> {
+        match self.state()? {
+            ContainerState::Terminated(ended) => Some(ended),
+            _ => None,
+        }
     }
 
     /// Whether it is ready.
@@ -272,9 +344,8 @@ impl<'a> Container<'a> {
     ///
     /// In a crash loop the current and the last state can tell of the same run: it is given once.
     pub fn ended(&self) -> impl Iterator<Item = &'a ContainerStateTerminated> + use<'a> {
-        let current = self.state().and_then(|state| state.terminated.as_ref());
-        let last = self.status.and_then(|status| status.last_state.as_ref());
-        let last = last.and_then(|state| state.terminated.as_ref());
+        let current = self.terminated();
+        let last = self.status.and_then(|status| status.last.as_deref());
         let last =
             last.filter(|last| current.is_none_or(|now| now.container_id != last.container_id));
         current.into_iter().chain(last)
@@ -375,7 +446,6 @@ impl Pod {
         self.status
             .conditions
             .iter()
-            .flatten()
             .find(|condition| condition.type_ == type_)
     }
 
@@ -388,12 +458,8 @@ impl Pod {
     /// Whether nothing is wrong with it that any rule would look at: it is running and ready, or
     /// it has succeeded, and none of its containers was ever restarted.
     pub fn is_untroubled(&self) -> bool {
-        let quiet = |statuses: &Option<Vec<ContainerStatus>>| {
-            statuses
-                .iter()
-                .flatten()
-                .all(|status| status.restart_count == 0)
-        };
+        let quiet =
+            |statuses: &[ContainerStatus]| statuses.iter().all(|status| status.restart_count == 0);
         (self.phase() == "Succeeded" || self.phase() == "Running" && self.is_ready())
             && self.condition("DisruptionTarget").is_none()
             && self.deleting.is_none()
@@ -416,6 +482,6 @@ impl Pod {
     }
 }
 
-fn find<'a>(statuses: &'a Option<Vec<ContainerStatus>>, name: &str) -> Option<&'a ContainerStatus> {
-    statuses.iter().flatten().find(|status| status.name == name)
+fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a ContainerStatus> {
+    statuses.iter().find(|status| status.name == name)
 }

@@ -71,16 +71,7 @@ impl<'a> End<'a> {
 
 /// The addresses of a pod.
 pub fn addresses_of(pod: &Pod) -> Vec<IpAddr> {
-    let more = pod
-        .status
-        .pod_ips
-        .iter()
-        .flatten()
-        .map(|address| address.ip.as_str());
-    let texts = pod.status.pod_ip.as_deref().into_iter().chain(more);
-    let mut addresses: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
-    addresses.dedup();
-    addresses
+    pod.status.addresses.to_vec()
 }
 
 /// A connection that is tried.

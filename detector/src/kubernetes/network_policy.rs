@@ -407,7 +407,7 @@ mod tests {
             "status": { "podIP": ip },
         });
         match Object::decode(value).unwrap() {
-            Object::Pod(pod) => *pod,
+            Object::Pod(pod) => Pod::clone(&pod),
             other => panic!("{other:?}"),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{Node, NodeSelector, PodSpec, Taint, Toleration};
 
-use crate::facts::Pod;
+use crate::facts::{Pod, Symbol};
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resources::{self, Amounts, Side};
 use crate::kubernetes::selector::{self, Labels};
@@ -128,7 +128,7 @@ pub struct Load {
 /// What one pod adds to the load of its node.
 #[derive(Clone, Debug, PartialEq)]
 struct Share {
-    node: String,
+    node: Symbol,
     requested: Amounts,
     standing: bool,
     leaving: bool,
@@ -199,7 +199,7 @@ struct Scans {
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     shapes: BTreeMap<String, Arc<NodeShape>>,
-    loads: BTreeMap<String, Load>,
+    loads: BTreeMap<Symbol, Load>,
     scans: Mutex<Scans>,
     /// What the pods of the latest specification ask for: siblings come one after the other.
     latest: Option<(Arc<PodSpec>, Amounts)>,

@@ -119,7 +119,7 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
             since,
             summary,
         )
-        .detail("node", node)
+        .detail("node", node.as_str())
         .detail("disruptionsAllowed", 0)
         .evidence(evidence)
         .remedy("Add a replica, or loosen the budget", command)

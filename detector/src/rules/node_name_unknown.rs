@@ -55,7 +55,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let evidence = Evidence {
         object: pod.reference(),
         field: "spec.nodeName".to_owned(),
-        quote: node.clone(),
+        quote: node.to_string(),
         at: pod.created,
     };
     let culprit = workload.culprit("spec.nodeName");
@@ -69,7 +69,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             since,
             summary,
         )
-        .detail("node", node.clone())
+        .detail("node", node.as_str())
         .evidence([evidence])
         .remedy(
             "Leave spec.nodeName to the scheduler, or name a node that exists",

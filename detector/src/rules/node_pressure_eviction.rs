@@ -147,7 +147,7 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut evicted = Vec::new();
     let mut refused = Vec::new();
     let there = view.pods_on(name).map(|pod| (pod, true));
-    let gone = view.gone_from(name).map(|gone| (&gone.pod, false));
+    let gone = view.gone_from(name).map(|gone| (&*gone.pod, false));
     for (pod, there) in there.chain(gone) {
         let Some((eviction, evidence)) = eviction::of(pod) else {
             continue;

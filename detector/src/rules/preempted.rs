@@ -30,6 +30,8 @@
 //!
 //! Add room, or give what must stay a priority of its own.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -147,7 +149,7 @@ fn victim_pod<'a>(namespace: &str, name: &str, uid: &str, view: &View<'a>) -> Op
     let here = view.get::<Pod>(namespace, name).found().filter(same);
     here.or_else(|| {
         let gone = view.gone_in(namespace).map(|gone| &gone.pod);
-        gone.filter(|pod| pod.name == name).find(same)
+        gone.filter(|pod| pod.name == name).map(Arc::as_ref).find(same)
     })
 }
 

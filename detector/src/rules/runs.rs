@@ -68,13 +68,7 @@ impl Ended<'_> {
 
     /// The end of the run as evidence.
     pub(super) fn evidence(&self, pod: &Pod) -> Evidence {
-        let is_current = self
-            .container
-            .status
-            .and_then(|status| status.state.as_ref());
-        let is_current =
-            is_current.is_some_and(|state| state.terminated.as_ref() == Some(self.run));
-        let field = if is_current {
+        let field = if self.container.terminated() == Some(self.run) {
             "state.terminated"
         } else {
             "lastState.terminated"

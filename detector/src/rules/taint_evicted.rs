@@ -61,7 +61,7 @@ fn judge(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
         event.about.uid.is_empty() || pod.uid.is_empty() || pod.uid == event.about.uid
     };
     let there = view.get::<Pod>(namespace, name).found().filter(is_same);
-    let gone = view.gone_in(namespace).map(|gone| &gone.pod).find(|pod| pod.name == name && is_removed(pod));
+    let gone = view.gone_in(namespace).map(|gone| &*gone.pod).find(|pod| pod.name == name && is_removed(pod));
     let finding = match (there.filter(|pod| is_removed(pod)), gone, there) {
         (Some(pod), ..) | (None, Some(pod), _) => known(pod, at, Some(event), view),
         // It stayed: the deletion was cancelled, or it is another pod of the same name.

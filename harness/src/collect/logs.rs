@@ -140,10 +140,10 @@ impl Plan {
                 && self.followed < MAX_FOLLOWED
             {
                 let due = match was_followed {
-                    Some((id, due)) if id == *running => due,
+                    Some((id, due)) if *id == **running => due,
                     _ => since.checked_add(PATIENCE).unwrap_or(now).max(now),
                 };
-                logs.followed = Some((running.clone(), due));
+                logs.followed = Some((running.to_string(), due));
                 self.followed += 1;
             }
         }
@@ -400,7 +400,7 @@ mod tests {
             }]},
         });
         match Object::decode(object).unwrap() {
-            Object::Pod(pod) => *pod,
+            Object::Pod(pod) => Pod::clone(&pod),
             other => panic!("{other:?}"),
         }
     }

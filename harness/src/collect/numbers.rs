@@ -71,7 +71,7 @@ impl Suspects {
         if !is_late || !lately {
             return;
         }
-        let pod = (event.about.namespace.clone(), event.about.name.clone());
+        let pod = (event.about.namespace.to_string(), event.about.name.clone());
         if let Some(node) = self.limited.get(&pod).cloned() {
             let suspect = self.suspect(&node, now);
             suspect.periods_until = Some(suspect.until);
@@ -98,7 +98,7 @@ impl Suspects {
         });
         if has_cpu_limit {
             let pod = (pod.namespace.clone(), pod.name.clone());
-            self.limited.insert(pod, node.clone());
+            self.limited.insert(pod, node.to_string());
         }
         let lately =
             |time: Option<Timestamp>| time.is_some_and(|time| now.duration_since(time) < SUSPICION);

@@ -457,9 +457,6 @@ mod tests {
         let Object::Secret(secret) = Object::decode(value).unwrap() else {
             panic!("not a Secret");
         };
-        assert_eq!(
-            secret.keys.into_iter().collect::<Vec<_>>(),
-            ["password", "user"]
-        );
+        assert_eq!(secret.keys.iter().collect::<Vec<_>>(), ["password", "user"]);
     }
 }

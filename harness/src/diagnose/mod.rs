@@ -380,7 +380,7 @@ impl Reading {
                 (namespace, name) == (&pod.namespace, &pod.name)
             });
             let of_pod = of_pod.map(|(id, periods)| (id.clone(), *periods));
-            by_node.entry(node.clone()).or_default().extend(of_pod);
+            by_node.entry(node.to_string()).or_default().extend(of_pod);
         }
         by_node.retain(|_, periods| !periods.is_empty());
         let placed = by_node.into_iter();

@@ -43,7 +43,9 @@ impl Times {
                 self.add(renewed.map(|time| time.0));
             }
             Object::Pod(pod) => {
-                conditions!(Some(&pod.status), last_transition_time last_probe_time)
+                for condition in &pod.status.conditions {
+                    self.add_time(&condition.last_transition_time);
+                }
             }
             Object::Node(node) => {
                 conditions!(node.status, last_transition_time last_heartbeat_time)
