@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -24,7 +24,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use crate::facts::{CalicoPolicy, Event, GlobalCalicoPolicy, Pod, Secret};
+use crate::facts::{CalicoPolicy, Deployment, Event, GlobalCalicoPolicy, Pod, ReplicaSet, Secret};
 use crate::verdict::Reference;
 
 macro_rules! kinds {
@@ -245,8 +245,6 @@ macro_rules! with_templates {
 }
 
 with_templates! {
-    Deployment |object| Some(&mut object.spec.template);
-    ReplicaSet |object| { object.spec.template = None; None };
     ReplicationController |object| object.spec.as_mut()?.template.as_mut();
     StatefulSet |object| Some(&mut object.spec.template);
     DaemonSet |object| Some(&mut object.spec.template);

@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use crate::facts::{Event, Log, Pod, Run};
+use crate::facts::{Event, Log, Pod, ReplicaSet, Run};
 use crate::kubernetes::scheduling::{Load, NodeShape, Scan};
 use crate::kubernetes::selector::{self, Labels};
 use crate::memory::{Gone, Key, Memory};

@@ -1,5 +1,5 @@
 //! The objects that are kept in another form than Kubernetes declares: because there are many of
-//! them (pods, events), because they come in several shapes (events, autoscalers, Calico's), or
+//! them (pods, events, Deployments, ReplicaSets), because they come in several shapes (events, autoscalers, Calico's), or
 //! because most of them must not be kept at all (Secrets).
 
 mod autoscaler;
@@ -9,6 +9,7 @@ mod log;
 mod pod;
 mod secret;
 pub(crate) mod symbol;
+mod workload;
 
 pub use calico::{CalicoPolicy, GlobalCalicoPolicy};
 pub use event::{About, Event};
@@ -16,3 +17,4 @@ pub use log::{Log, LogLine, Run};
 pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodCondition, PodStatus, duration};
 pub use secret::Secret;
 pub use symbol::Symbol;
+pub use workload::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};

@@ -2,10 +2,10 @@
 //! explain that it does not answer.
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 
-use crate::facts::{Container, Pod};
+use crate::facts::{Container, Deployment, Pod};
 use crate::kubernetes::{selector, services};
 use crate::object::Kind;
 use crate::rules::claims;
@@ -60,20 +60,17 @@ pub(super) fn workloads(service: &Service, view: &View<'_>) -> Vec<Reference> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Vec::new();
     };
-    let is_selected = |template: &PodTemplateSpec| {
-        let labels = template
-            .metadata
-            .as_ref()
-            .and_then(|metadata| metadata.labels.as_ref());
-        labels.is_some_and(|labels| selector::has_all(wanted, labels))
+    let of_template = |template: &PodTemplateSpec| {
+        let labels = template.metadata.as_ref()?.labels.as_ref();
+        Some(selector::has_all(wanted, labels?))
     };
     let deployments = view.in_namespace::<Deployment>(namespace);
     let deployments = deployments
-        .filter(|one| is_selected(&one.spec.template))
+        .filter(|one| selector::has_all(wanted, &one.spec.pod_labels))
         .map(|one| ("Deployment", &one.metadata));
     let sets = view.in_namespace::<StatefulSet>(namespace);
     let sets = sets
-        .filter(|one| is_selected(&one.spec.template))
+        .filter(|one| of_template(&one.spec.template) == Some(true))
         .map(|one| ("StatefulSet", &one.metadata));
     deployments
         .chain(sets)

@@ -28,9 +28,8 @@
 //! Bring the name service up, or let the pod use it.
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::Deployment;
 
-use crate::facts::Pod;
+use crate::facts::{Deployment, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::{selector, services};
 use crate::kubernetes::services::Host;
@@ -116,10 +115,8 @@ fn is_name_service(deployment: &Deployment, view: &View<'_>) -> bool {
         return false;
     };
     let wanted = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let template = deployment.spec.template.metadata.as_ref();
-    let labels = template.and_then(|metadata| metadata.labels.as_ref());
-    wanted.zip(labels).is_some_and(|(wanted, labels)| {
-        !wanted.is_empty() && selector::has_all(wanted, labels)
+    wanted.is_some_and(|wanted| {
+        !wanted.is_empty() && selector::has_all(wanted, &deployment.spec.pod_labels)
     })
 }
 

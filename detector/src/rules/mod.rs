@@ -3,13 +3,13 @@
 //! The documentation of a rule's file is the reference of its class, in fixed sections: what it
 //! finds, how it tells, not before, looks like, remedy.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use crate::facts::{Event, Pod};
+use crate::facts::{Deployment, Event, Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::object::{Kind, Object};
 use crate::verdict::Class;

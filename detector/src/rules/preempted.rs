@@ -33,11 +33,11 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ReplicationController;
 
-use crate::facts::{Event, Pod};
+use crate::facts::{Deployment, Event, Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::object::{Kind, Resource};
 use crate::rules::{Judge, Need, Rule};

@@ -1,10 +1,10 @@
 //! Whether a workload has the pods again that it asks for.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::ReplicationController;
 
-use crate::facts::Pod;
+use crate::facts::{Deployment, Pod, ReplicaSet};
 use crate::verdict::Reference;
 use crate::view::{Lookup, View};
 

@@ -21,8 +21,8 @@
 //!
 //! See what the new pods lack, or go back to the former template.
 
-use k8s_openapi::api::apps::v1::Deployment;
 
+use crate::facts::Deployment;
 use crate::finding::Finding;
 use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Evidence, Reference};

@@ -23,14 +23,14 @@
 //!
 //! Scale the workload up, or remove the Service.
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::facts::Pod;
+use crate::facts::{Deployment, Pod};
 use crate::finding::Finding;
-use crate::kubernetes::selector;
+use crate::kubernetes::selector::{self, Labels};
 use crate::object::Kind;
 use crate::rules::{Judge, Need, Rule};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
@@ -51,7 +51,7 @@ fn judge_deployment(owner: &Deployment, view: &View<'_>, findings: &mut Vec<Find
         "Deployment",
         &owner.metadata,
         spec.replicas,
-        &spec.template,
+        &spec.pod_labels,
         view,
         findings,
     );
@@ -59,11 +59,12 @@ fn judge_deployment(owner: &Deployment, view: &View<'_>, findings: &mut Vec<Find
 
 fn judge_stateful_set(owner: &StatefulSet, view: &View<'_>, findings: &mut Vec<Finding>) {
     let spec = &owner.spec;
+    let template = spec.template.metadata.clone().unwrap_or_default();
     judge(
         "StatefulSet",
         &owner.metadata,
         spec.replicas,
-        &spec.template,
+        &template.labels.unwrap_or_default(),
         view,
         findings,
     );
@@ -73,7 +74,7 @@ fn judge(
     kind: &str,
     metadata: &ObjectMeta,
     replicas: Option<i32>,
-    template: &PodTemplateSpec,
+    labels: &Labels,
     view: &View<'_>,
     findings: &mut Vec<Finding>,
 ) {
@@ -86,17 +87,12 @@ fn judge(
         namespace,
         metadata.name.as_deref().unwrap_or_default(),
     );
-    let labels = template
-        .metadata
-        .as_ref()
-        .and_then(|template| template.labels.clone());
-    let labels = labels.unwrap_or_default();
     let points_here = |service: &&Service| {
         let asked = service
             .spec
             .as_ref()
             .and_then(|spec| spec.selector.as_ref());
-        asked.is_some_and(|asked| !asked.is_empty() && selector::has_all(asked, &labels))
+        asked.is_some_and(|asked| !asked.is_empty() && selector::has_all(asked, labels))
     };
     let mut services: Vec<&Service> = view
         .in_namespace::<Service>(namespace)

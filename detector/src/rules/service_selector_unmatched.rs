@@ -29,11 +29,11 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 use serde_json::json;
 
-use crate::facts::Pod;
+use crate::facts::{Deployment, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::selector::{self, Labels};
 use crate::kubernetes::services;
@@ -154,7 +154,7 @@ fn candidates(namespace: &str, view: &View<'_>) -> Vec<(Reference, Labels)> {
     let mut all = Vec::new();
     for one in view.in_namespace::<Deployment>(namespace) {
         let name = Meta::of(&one.metadata).name;
-        all.push((Reference::namespaced("Deployment", namespace, name), labels(&one.spec.template)));
+        all.push((Reference::namespaced("Deployment", namespace, name), one.spec.pod_labels.clone()));
     }
     for one in view.in_namespace::<StatefulSet>(namespace) {
         let name = Meta::of(&one.metadata).name;

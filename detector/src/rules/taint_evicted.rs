@@ -28,10 +28,10 @@
 //! Remove the taint, or let the pods tolerate it.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Node, Taint};
 
-use crate::facts::{Event, Pod};
+use crate::facts::{Event, Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::{Judge, Need, Rule, replicas};

@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Node;
 
-use crate::facts::Pod;
+use crate::facts::{Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
