@@ -14,6 +14,8 @@
 
 #[path = "support/agreement.rs"]
 mod agreement;
+#[path = "support/kubectl.rs"]
+mod kubectl;
 
 use std::env;
 use std::fs;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use agreement::Record;
-use crashbook::backend::kind;
+use crashbook::backend::{Backend, kind};
 use crashbook::progress::Progress;
 use crashbook::report;
 use crashbook::run::embedded;
@@ -40,6 +42,7 @@ const ON_DEMAND: &str = "on demand";
 struct Shared {
     runtime: Runtime,
     session: Mutex<Option<Arc<Session>>>,
+    kubeconfig: PathBuf,
 }
 
 static SHARED: OnceLock<Result<Shared, String>> = OnceLock::new();
@@ -81,6 +84,9 @@ fn main() -> ExitCode {
         let why = lacking.unwrap_or(ON_DEMAND);
         trials.push(trial.with_kind(why).with_ignored_flag(true));
     }
+    let trial = Trial::test("agreement::kubectl", kubectl_agrees);
+    let why = lacking.unwrap_or(ON_DEMAND);
+    trials.push(trial.with_kind(why).with_ignored_flag(true));
     // The claims decide what really runs at once.
     args.test_threads.get_or_insert(trials.len().max(1));
     let conclusion = libtest_mimic::run(&args, trials);
@@ -129,20 +135,39 @@ fn agrees(scenario: &Scenario, run: &Run) -> Result<(), Failed> {
     }
 }
 
+/// Whether kubectl is answered as it was when that was recorded; with `CRASHBOOK_UPDATE=1`, records
+/// it.
+fn kubectl_agrees() -> Result<(), Failed> {
+    if !kubectl::is_there() {
+        return Err(
+            "the answers are compared with those of kubectl v1.34, which is not there".into(),
+        );
+    }
+    let shared = SHARED.get_or_init(open).as_ref().map_err(Failed::from)?;
+    let answers = kubectl::answers(&shared.kubeconfig)?;
+    if env::var_os("CRASHBOOK_UPDATE").is_some() {
+        fs::write(kubectl::RECORD, &answers)?;
+    }
+    kubectl::agree(&answers)
+}
+
 fn open() -> Result<Shared, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let runtime = Runtime::new().map_err(|error| text(&error))?;
-    let session = runtime.block_on(async {
+    let (session, kubeconfig) = runtime.block_on(async {
         let dir = env::var_os("CRASHBOOK_STATE_DIR").map(PathBuf::from);
         let state = State::open(dir.as_deref()).map_err(|error| text(&error))?;
         let cluster = kind::up(&state, &kind::Options::default(), &Progress::silent()).await;
         let cluster = cluster.map_err(|error| text(&error))?;
+        let kubeconfig = cluster.kubeconfig().map(ToOwned::to_owned);
         let session = Session::open(Arc::new(cluster), state, false).await;
-        session.map_err(|stop| text(&stop))
+        let session = session.map_err(|stop| text(&stop))?;
+        Ok::<_, String>((session, kubeconfig.unwrap_or_default()))
     })?;
     Ok(Shared {
         runtime,
         session: Mutex::new(Some(Arc::new(session))),
+        kubeconfig,
     })
 }
 

@@ -4,9 +4,13 @@
 
 #[path = "support/agreement.rs"]
 mod agreement;
+#[path = "support/kubectl.rs"]
+mod kubectl;
 
 use std::fs;
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use agreement::Record;
@@ -50,6 +54,11 @@ fn main() -> ExitCode {
         let trial = Trial::test(name, move || agrees(&scenario));
         trials.push(trial.with_kind("on demand").with_ignored_flag(true));
     }
+    let trial = Trial::test("agreement::kubectl", kubectl_agrees);
+    trials.push(match kubectl::is_there() {
+        true => trial,
+        false => trial.with_kind("no kubectl v1.34").with_ignored_flag(true),
+    });
     libtest_mimic::run(&args, trials).exit_code()
 }
 
@@ -81,5 +90,35 @@ fn agrees(scenario: &Scenario) -> Result<(), Failed> {
     {
         [] => Ok(()),
         some => Err(format!("it disagrees with kind:\n{}", some.join("\n")).into()),
+    }
+}
+
+/// Whether kubectl is answered as on kind.
+fn kubectl_agrees() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let serve = Command::new(env!("CARGO_BIN_EXE_crashbook"))
+        .args(["serve", "--speed", "4", "--state-dir"])
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut serve = Served(serve);
+    let said = serve.0.stdout.take().map(BufReader::new);
+    let mut lines = said
+        .into_iter()
+        .flat_map(BufRead::lines)
+        .map_while(Result::ok);
+    let kubeconfig =
+        lines.find_map(|line| line.strip_prefix("export KUBECONFIG=").map(PathBuf::from));
+    kubectl::agree(&kubectl::answers(&kubeconfig.ok_or("nothing is served")?)?)
+}
+
+/// A program that ends when this is dropped.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -106,6 +106,12 @@ pub(crate) fn apply(kind: Kind, object: &mut Value) {
             default(object, "/spec/suspend", false);
             default(object, "/spec/successfulJobsHistoryLimit", 3);
             default(object, "/spec/failedJobsHistoryLimit", 1);
+            default(object, "/spec/jobTemplate/metadata", json!({}));
+            default(
+                object,
+                "/spec/jobTemplate/spec/template/metadata",
+                json!({}),
+            );
             if let Some(spec) = object.pointer_mut("/spec/jobTemplate/spec/template/spec") {
                 pod_spec(spec);
             }
@@ -285,7 +291,6 @@ fn job(object: &mut Value) {
     default(object, "/spec/podReplacementPolicy", "TerminatingOrFailed");
     default(object, "/spec/manualSelector", false);
     if !is_true(object, "/spec/manualSelector") {
-        crate::value::remove(object, "/spec/manualSelector");
         let uid = text(object, "/metadata/uid").to_owned();
         let name = text(object, "/metadata/name").to_owned();
         if !uid.is_empty() && at(object, "/spec/selector").is_null() {
@@ -303,6 +308,9 @@ fn job(object: &mut Value) {
                 let path = format!("/spec/template/metadata/labels/{label}");
                 set(object, &path, value.as_str());
             }
+            // A Job without labels has its template's.
+            let labels = at(object, "/spec/template/metadata/labels").clone();
+            default(object, "/metadata/labels", labels);
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
+use crate::validation::QUANTITY;
 
 /// A refusal: what `Status` says of it.
 ///
@@ -152,6 +153,14 @@ impl Refusal {
 
     /// Fields are wrong.
     pub(crate) fn invalid(kind: Kind, name: &str, wrong: &[Wrong]) -> Self {
+        let facts = kind.facts();
+        // An amount that is none is found while decoding, before anything is checked.
+        if wrong.iter().any(|wrong| wrong.message.ends_with(QUANTITY)) {
+            return Self::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: {QUANTITY}",
+                facts.name, facts.version, facts.name
+            ));
+        }
         let each: Vec<String> = wrong
             .iter()
             .map(|wrong| format!("{}: {}", wrong.field, wrong.message))
@@ -160,7 +169,6 @@ impl Refusal {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let facts = kind.facts();
         let mut details = json!({
             "name": name,
             "kind": facts.name,

@@ -9,11 +9,11 @@ use crate::value::{at, text};
 pub(crate) fn json_patch(object: &mut Value, patch: Value) -> Result<()> {
     let operations: json_patch::Patch = serde_json::from_value(patch)
         .map_err(|error| Refusal::bad_request(format!("error decoding patch: {error}")))?;
-    json_patch::patch(object, &operations).map_err(|error| {
+    json_patch::patch(object, &operations).map_err(|_| {
         Refusal::plain(
             422,
             "Invalid",
-            format!("the server rejected our request due to an error in our request: {error}"),
+            "the server rejected our request due to an error in our request",
         )
     })
 }

@@ -26,7 +26,7 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
     characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
     'MyValue',  or 'my_value',  or '12345', regex used for validation is \
     '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-const QUANTITY: &str = "quantities must match the regular expression \
+pub(crate) const QUANTITY: &str = "quantities must match the regular expression \
     '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// Everything that is wrong with an object; `before` is what it is put in place of.

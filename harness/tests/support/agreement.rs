@@ -41,7 +41,8 @@ static FOLDS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     folds.into_iter().map(fold).collect()
 });
 
-fn fold(text: &str) -> String {
+/// A text without what differs from one cluster, or one run, to the next.
+pub fn fold(text: &str) -> String {
     let fold = |text: String, (pattern, place): &(Regex, &str)| {
         pattern.replace_all(&text, *place).into_owned()
     };

@@ -254,7 +254,8 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
         _ => {}
     }
     let form = Form::of(&parts.headers);
-    match (parts.method.clone(), target.name.is_empty()) {
+    let kind = target.kind;
+    let answered = match (parts.method.clone(), target.name.is_empty()) {
         (Method::GET, true) if watching => watch::watch(cluster, &target, &query, form),
         (Method::GET, true) => {
             let slowness = cluster.slowness();
@@ -289,8 +290,20 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
                 form,
             )
         }
+    };
+    let mut response = answered?;
+    if kind == Kind::Endpoints {
+        response
+            .headers_mut()
+            .insert(header::WARNING, OLD_ENDPOINTS);
     }
+    Ok(response)
 }
+
+/// Source: `endpointsWarning` in `pkg/registry/core/endpoint/strategy.go`.
+const OLD_ENDPOINTS: header::HeaderValue = header::HeaderValue::from_static(
+    "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"",
+);
 
 /// Passes a request on to a node's kubelet.
 fn ask_kubelet(cluster: &Cluster, node: &str, path: &[&str]) -> Result<Response> {
