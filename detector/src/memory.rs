@@ -808,7 +808,11 @@ fn index_keys(object: &Object) -> Vec<Key> {
 fn matters_when_gone(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::NetworkPolicy | Kind::CalicoPolicy | Kind::GlobalCalicoPolicy
+        Kind::NetworkPolicy
+            | Kind::CalicoPolicy
+            | Kind::GlobalCalicoPolicy
+            | Kind::CalicoNetworkSet
+            | Kind::GlobalCalicoNetworkSet
     )
 }
 
@@ -822,6 +826,12 @@ fn matters_lately(old: &Object, new: &Object) -> bool {
         (Object::NetworkPolicy(old), Object::NetworkPolicy(new)) => old.spec != new.spec,
         (Object::CalicoPolicy(old), Object::CalicoPolicy(new)) => old.spec != new.spec,
         (Object::GlobalCalicoPolicy(old), Object::GlobalCalicoPolicy(new)) => old.spec != new.spec,
+        (Object::CalicoNetworkSet(old), Object::CalicoNetworkSet(new)) => {
+            (old.nets(), old.labels()) != (new.nets(), new.labels())
+        }
+        (Object::GlobalCalicoNetworkSet(old), Object::GlobalCalicoNetworkSet(new)) => {
+            (old.nets(), old.labels()) != (new.nets(), new.labels())
+        }
         // What is left out of their templates counts as well: the generation tells.
         (Object::Deployment(old), Object::Deployment(new)) => {
             old.spec != new.spec || old.metadata.generation != new.metadata.generation

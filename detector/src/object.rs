@@ -24,7 +24,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use crate::facts::{CalicoPolicy, Deployment, Event, GlobalCalicoPolicy, Pod, ReplicaSet, Secret};
+use crate::facts::{
+    CalicoNetworkSet, CalicoPolicy, Deployment, Event, GlobalCalicoNetworkSet, GlobalCalicoPolicy,
+    Pod, ReplicaSet, Secret,
+};
 use crate::verdict::Reference;
 
 macro_rules! kinds {
@@ -128,6 +131,8 @@ kinds! {
     NetworkPolicy ["networking.k8s.io"], "v1" "networkpolicies" Namespaced,
     CalicoPolicy ["projectcalico.org", "crd.projectcalico.org"], "v3" "networkpolicies" Namespaced,
     GlobalCalicoPolicy ["projectcalico.org", "crd.projectcalico.org"], "v3" "globalnetworkpolicies" Cluster,
+    CalicoNetworkSet ["projectcalico.org", "crd.projectcalico.org"], "v3" "networksets" Namespaced,
+    GlobalCalicoNetworkSet ["projectcalico.org", "crd.projectcalico.org"], "v3" "globalnetworksets" Cluster,
     ResourceQuota [""], "v1" "resourcequotas" Namespaced,
     LimitRange [""], "v1" "limitranges" Namespaced,
     PriorityClass ["scheduling.k8s.io"], "v1" "priorityclasses" Cluster,
@@ -148,6 +153,8 @@ impl Kind {
         match self {
             Kind::CalicoPolicy => "NetworkPolicy".to_owned(),
             Kind::GlobalCalicoPolicy => "GlobalNetworkPolicy".to_owned(),
+            Kind::CalicoNetworkSet => "NetworkSet".to_owned(),
+            Kind::GlobalCalicoNetworkSet => "GlobalNetworkSet".to_owned(),
             other => format!("{other:?}"),
         }
     }

@@ -11,7 +11,7 @@ mod secret;
 pub(crate) mod symbol;
 mod workload;
 
-pub use calico::{CalicoPolicy, GlobalCalicoPolicy};
+pub use calico::{CalicoNetworkSet, CalicoPolicy, GlobalCalicoNetworkSet, GlobalCalicoPolicy};
 pub use event::{About, Event};
 pub use log::{Log, LogLine, Run};
 pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodCondition, PodStatus, duration};

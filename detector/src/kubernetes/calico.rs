@@ -6,14 +6,16 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::ServiceAccount;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::facts::Pod;
+use crate::facts::{CalicoNetworkSet, GlobalCalicoNetworkSet, Pod};
 use crate::kubernetes::connection::{
     Cidr, Connection, Direction, End, all, any, has_port_named, namespace_labels,
 };
 use crate::kubernetes::selector::Labels;
+use crate::object::Described;
 use crate::view::View;
 
 /// How deep the brackets of a selector may lie in one another.
@@ -55,8 +57,22 @@ struct Entity {
     namespace_selector: Option<String>,
     ports: Option<Vec<Value>>,
     not_ports: Option<Vec<Value>>,
-    service_accounts: Option<Value>,
+    service_accounts: Option<ServiceAccounts>,
     services: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ServiceAccounts {
+    names: Option<Vec<String>>,
+    selector: Option<String>,
+}
+
+/// Something that selectors pick.
+enum Picked<'a> {
+    Pod(&'a Pod),
+    /// A set of addresses, with its labels and, if it lies in one, its namespace.
+    Set(Labels, Option<&'a str>),
 }
 
 /// What a policy says of a connection.
@@ -126,17 +142,16 @@ impl Spec {
     pub(super) fn selects(&self, namespace: Option<&str>, pod: &Pod, view: &View<'_>) -> bool {
         let in_namespace = match (namespace, &self.namespace_selector) {
             (Some(namespace), _) => pod.namespace == namespace,
-            (None, Some(selector)) => namespace_matches(selector, pod, view) == Some(true),
+            (None, Some(selector)) => {
+                namespace_matches(selector, &pod.namespace, view) == Some(true)
+            }
             (None, None) => true,
         };
         let selector = self.selector.as_deref().unwrap_or_default();
+        let account = self.service_account_selector.as_deref().unwrap_or_default();
         in_namespace
-            && self
-                .service_account_selector
-                .as_deref()
-                .unwrap_or_default()
-                .is_empty()
-            && matches(selector, pod) == Some(true)
+            && (account.is_empty() || account_matches(account, pod, view) == Some(true))
+            && matches(selector, &labels_of(pod)) == Some(true)
     }
 
     /// What its rules for this direction say, the first that matches.
@@ -220,31 +235,93 @@ impl Entity {
                     .map(|net| Cidr::parse(net).map(|net| net.contains(*address)))
             })))
         };
-        let selected = |selector: &str| match end.pod {
-            Some(pod) => matches(selector, pod),
-            // Selectors pick endpoints: an address is none, of an unknown end nothing is known.
-            None => (end.is_outside || end.address.is_some()).then_some(false),
-        };
-        let asks_labels = self.selector.is_some() || self.not_selector.is_some();
-        let in_namespace = match (&self.namespace_selector, end.pod) {
-            (Some(selector), Some(pod)) => namespace_matches(selector, pod, view),
-            (Some(_), None) => selected("all()"),
-            // Labels alone are those of the policy's own namespace.
-            (None, Some(pod)) if asks_labels => {
-                Some(namespace.is_none_or(|namespace| pod.namespace == namespace))
+        let not_selected = match given(&self.not_selector) {
+            None => Some(true),
+            Some(selector) => {
+                let is = self.any_picked(end, view, |picked| matches(selector, &picked.labels()));
+                is.map(|is| !is)
             }
-            (None, _) => Some(true),
         };
-        let is_plain = self.service_accounts.is_none() && self.services.is_none();
+        let asks = [&self.selector, &self.namespace_selector];
+        let asks = asks.into_iter().any(|selector| given(selector).is_some())
+            || self.service_accounts.is_some()
+            || namespace.is_some() && given(&self.not_selector).is_some();
+        let selected = || self.any_picked(end, view, |picked| self.picks(namespace, picked, view));
         all([
             within(&self.nets).unwrap_or(Some(true)),
             within(&self.not_nets).map_or(Some(true), |inside| inside.map(|inside| !inside)),
-            self.selector.as_deref().map_or(Some(true), selected),
-            self.not_selector.as_deref().map_or(Some(true), |selector| {
-                selected(selector).map(|selected| !selected)
-            }),
+            if asks { selected() } else { Some(true) },
+            not_selected,
+            self.services.is_none().then_some(true),
+        ])
+    }
+
+    /// Whether something holds of any that an end is: its pod, and the sets that hold its address.
+    fn any_picked(
+        &self,
+        end: End<'_>,
+        view: &View<'_>,
+        holds: impl Fn(&Picked<'_>) -> Option<bool>,
+    ) -> Option<bool> {
+        let addresses = end.addresses();
+        let contains = |nets: &[String]| {
+            if addresses.is_empty() {
+                return None; // Any set may hold it.
+            }
+            Some(
+                nets.iter()
+                    .filter_map(|net| Cidr::parse(net))
+                    .any(|net| addresses.iter().any(|address| net.contains(*address))),
+            )
+        };
+        if end.pod.is_none() && addresses.is_empty() && !end.is_outside {
+            return None;
+        }
+        let pod = end.pod.map(|pod| holds(&Picked::Pod(pod)));
+        let own = view.all::<CalicoNetworkSet>().map(|set| {
+            let picked = Picked::Set(set.labels(), Some(set.meta().namespace));
+            all([contains(set.nets()), holds(&picked)])
+        });
+        let global = view.all::<GlobalCalicoNetworkSet>().map(|set| {
+            let picked = Picked::Set(set.labels(), None);
+            all([contains(set.nets()), holds(&picked)])
+        });
+        any(pod.into_iter().chain(own).chain(global))
+    }
+
+    /// Whether its selectors pick this, but for what they must not.
+    ///
+    /// Source: `GetEntityRuleSelector` in
+    /// `libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go`.
+    fn picks(&self, namespace: Option<&str>, picked: &Picked<'_>, view: &View<'_>) -> Option<bool> {
+        let in_namespace = match (given(&self.namespace_selector), picked) {
+            (Some(selector), Picked::Pod(pod)) => namespace_matches(selector, &pod.namespace, view),
+            (Some(selector), Picked::Set(_, Some(of))) => namespace_matches(selector, of, view),
+            (Some(selector), Picked::Set(_, None)) => Some(parse(selector)? == Expression::Global),
+            // Labels alone are those of the policy's own namespace.
+            (None, Picked::Pod(pod)) => {
+                Some(namespace.is_none_or(|namespace| pod.namespace == namespace))
+            }
+            (None, Picked::Set(_, of)) => Some(namespace.is_none() || *of == namespace),
+        };
+        let of_account = match (&self.service_accounts, picked) {
+            (None, _) => Some(true),
+            (Some(_), Picked::Set(..)) => Some(false),
+            (Some(accounts), Picked::Pod(pod)) => {
+                let names = accounts.names.as_deref().unwrap_or_default();
+                let is_named = names.is_empty() || names.iter().any(|name| name == account_of(pod));
+                let selector = given(&accounts.selector);
+                all([
+                    Some(is_named),
+                    selector.map_or(Some(true), |selector| account_matches(selector, pod, view)),
+                ])
+            }
+        };
+        let selector = given(&self.selector);
+        all([
             in_namespace,
-            is_plain.then_some(true),
+            of_account,
+            selector.map_or(Some(true), |selector| matches(selector, &picked.labels())),
         ])
     }
 
@@ -273,31 +350,66 @@ fn is_port(port: &Value, connection: &Connection<'_>) -> bool {
     }
 }
 
-/// Whether a selector picks a pod, with the labels that Calico adds; none where it does not parse.
-fn matches(selector: &str, pod: &Pod) -> Option<bool> {
-    let expression = parse(selector)?;
-    let mut labels: Labels = (*pod.labels).clone();
-    let account = pod.spec.service_account_name.clone();
-    let own = [
-        ("projectcalico.org/namespace", pod.namespace.clone()),
-        ("projectcalico.org/orchestrator", "k8s".to_owned()),
-        (
-            "projectcalico.org/serviceaccount",
-            account.unwrap_or_else(|| "default".to_owned()),
-        ),
-    ];
-    labels.extend(own.map(|(key, value)| (key.to_owned(), value)));
-    Some(expression.holds(&labels))
+impl Picked<'_> {
+    /// The labels, with those that Calico adds.
+    fn labels(&self) -> Labels {
+        match self {
+            Picked::Pod(pod) => labels_of(pod),
+            Picked::Set(labels, namespace) => {
+                let mut labels = labels.clone();
+                let namespace = namespace.map(str::to_owned);
+                labels
+                    .extend(namespace.map(|name| ("projectcalico.org/namespace".to_owned(), name)));
+                labels
+            }
+        }
+    }
 }
 
-fn namespace_matches(selector: &str, pod: &Pod, view: &View<'_>) -> Option<bool> {
+/// A selector that is not empty.
+fn given(selector: &Option<String>) -> Option<&str> {
+    selector.as_deref().filter(|text| !text.trim().is_empty())
+}
+
+/// A pod's labels, with those that Calico adds.
+fn labels_of(pod: &Pod) -> Labels {
+    let mut labels: Labels = (*pod.labels).clone();
+    let own = [
+        ("projectcalico.org/namespace", pod.namespace.as_str()),
+        ("projectcalico.org/orchestrator", "k8s"),
+        ("projectcalico.org/serviceaccount", account_of(pod)),
+    ];
+    labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    labels
+}
+
+fn account_of(pod: &Pod) -> &str {
+    let account = pod.spec.service_account_name.as_deref();
+    account.filter(|name| !name.is_empty()).unwrap_or("default")
+}
+
+/// Whether a selector picks labels; none where it does not parse.
+fn matches(selector: &str, labels: &Labels) -> Option<bool> {
+    Some(parse(selector)?.holds(labels))
+}
+
+/// Whether a selector picks the service account of a pod; none where that is not known.
+fn account_matches(selector: &str, pod: &Pod, view: &View<'_>) -> Option<bool> {
+    let name = account_of(pod);
+    let account = view.get::<ServiceAccount>(&pod.namespace, name).found()?;
+    let mut labels = account.metadata.labels.clone().unwrap_or_default();
+    labels.insert("projectcalico.org/name".to_owned(), name.to_owned());
+    matches(selector, &labels)
+}
+
+fn namespace_matches(selector: &str, namespace: &str, view: &View<'_>) -> Option<bool> {
     let expression = parse(selector)?;
     if expression == Expression::Global {
         return Some(false);
     }
-    namespace_labels(view, &pod.namespace, |labels| {
+    namespace_labels(view, namespace, |labels| {
         let mut labels = labels.clone();
-        labels.insert("projectcalico.org/name".to_owned(), pod.namespace.clone());
+        labels.insert("projectcalico.org/name".to_owned(), namespace.to_owned());
         expression.holds(&labels)
     })
 }

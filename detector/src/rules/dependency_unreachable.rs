@@ -160,6 +160,16 @@ fn in_configuration(
     let mut all: Vec<(Host<'_>, Found)> = Vec::new();
     for one in given {
         let host = services::host(view, pod, &one.endpoint.host);
+        // A name that does not resolve is one that no Service has.
+        if let Host::NoService = host
+            && meaning.is_of_name()
+            && one.endpoint.host.contains('.')
+            && all.iter().all(|(_, found)| found.host != one.endpoint.host)
+        {
+            let tried = Tried { named: Named::Failure, is_sure: true, ..one.tried(Some(meaning)) };
+            all.extend(found(pod, &tried, host, given, view).map(|found| (host, found)));
+            continue;
+        }
         if !matches!(host, Host::Service(_)) || all.iter().any(|(other, _)| tried::is_same(other, &host)) {
             continue;
         }

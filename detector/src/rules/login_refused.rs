@@ -25,6 +25,8 @@
 //!
 //! Correct the credentials, or what they are compared with, and restart the workload.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::files;
@@ -56,7 +58,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .field("user")
             .or_else(|| failing.field(Meaning::LoginRefused, "user"));
         let target = target(pod, &failing, view);
-        let (culprit, is_found) = match credentials(pod, &failing.container, &workload) {
+        let (culprit, is_found) = match credentials(pod, &failing.container, &workload, view) {
             Some(culprit) => (culprit, true),
             None => (workload.culprit(&format!("{}.env", failing.container.path())), false),
         };
@@ -103,7 +105,12 @@ fn target(pod: &Pod, failing: &failing::Failing<'_, '_>, view: &View<'_>) -> Opt
 
 /// Where the container gets its password, token or certificate from: a Secret's key before a
 /// plain value, a name that speaks of a password before one that speaks of an address.
-fn credentials(pod: &Pod, container: &Container<'_>, workload: &Workload) -> Option<Culprit> {
+fn credentials(
+    pod: &Pod,
+    container: &Container<'_>,
+    workload: &Workload,
+    view: &View<'_>,
+) -> Option<Culprit> {
     const NAMES: &[&str] =
         &["PASSWORD", "PASSWD", "PASS", "PWD", "TOKEN", "SECRET", "CREDENTIAL", "API_KEY", "APIKEY"];
     const ADDRESSES: &[&str] = &["DATABASE_URL", "_URL", "_URI", "_DSN", "CONNECTION"];
@@ -128,12 +135,28 @@ fn credentials(pod: &Pod, container: &Container<'_>, workload: &Workload) -> Opt
         found.sort_by_key(|(is_secret, _)| !is_secret);
         found.into_iter().next().map(|(_, culprit)| culprit)
     };
+    // A ConfigMap that is taken as a whole, with the key of such a name.
+    let in_maps = || {
+        let from = container.spec.env_from.iter().flatten();
+        let mut maps = from.filter_map(|from| from.config_map_ref.as_ref());
+        maps.find_map(|from| {
+            let map = view.get::<ConfigMap>(&pod.namespace, &from.name).found()?;
+            let mut keys = map.data.iter().flat_map(|data| data.keys());
+            let key = keys.find(|key| {
+                let upper = key.to_uppercase();
+                NAMES.iter().any(|name| upper.contains(name))
+            })?;
+            let map = Reference::namespaced("ConfigMap", &pod.namespace, &from.name);
+            Some(map.field(format!("data[{key:?}]")))
+        })
+    };
     let secret = |name: &str| Reference::namespaced("Secret", &pod.namespace, name).whole();
     by_names(NAMES)
         .or_else(|| {
             let from = container.spec.env_from.iter().flatten();
             from.filter_map(|from| from.secret_ref.as_ref()).next().map(|from| secret(&from.name))
         })
+        .or_else(in_maps)
         .or_else(|| by_names(ADDRESSES))
         .or_else(|| {
             let mounted = container.spec.volume_mounts.iter().flatten();

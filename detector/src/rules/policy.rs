@@ -132,6 +132,8 @@ fn changes(namespace: &str, view: &View<'_>) -> Vec<Timestamp> {
         (Kind::NetworkPolicy, namespace),
         (Kind::CalicoPolicy, namespace),
         (Kind::GlobalCalicoPolicy, ""),
+        (Kind::CalicoNetworkSet, namespace),
+        (Kind::GlobalCalicoNetworkSet, ""),
     ]
     .map(|(kind, namespace)| view.changed_in(kind, namespace));
     created.chain(changed).flatten().collect()

@@ -275,6 +275,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
         r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
         r"(?P<problem>ImproperlyConfigured: .+)"
+        r"(?P<problem>Conf file attempted to set unknown variable: (?P<name>\S+))"
         r"(?P<problem>The ConnectionString property has not been initialized)"
         r"(?P<problem>Value cannot be null\. \(Parameter '(?P<name>[cC]onnectionString)'\))"
         r#"(?P<problem>Invalid value for ["'](?P<argument>--?[^"']+)["'].*)"#
@@ -323,6 +324,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)\b(?:connection|connect) (?:failed|failure|error|lost|reset|aborted|attempt failed)\b|Communications link failure|\bnot reached\b|\bunreachable\b|ECONNRESET|socket hang up|connection reset by peer|broken pipe"
         r"(?i)\bI/?O ?(?:Error|Exception)\b"
         r"(?i)\bNo Living connections\b"
+        r"\bAMQPConnectionError\b"
         r"(?i)\bconnectionerror\b|\bconnectexception\b"
     }
 };

@@ -103,6 +103,10 @@ fn configuration() {
             "ConfigInvalid argument=--prot problem=unknown flag: --prot",
         ),
         (
+            "11:59:00.000 [error] Conf file attempted to set unknown variable: listeners.tcp.defalt",
+            "ConfigInvalid name=listeners.tcp.defalt problem=Conf file attempted to set unknown variable: listeners.tcp.defalt",
+        ),
+        (
             "Error: Config validation error: \"PORT\" must be a number",
             "ConfigInvalid problem=Config validation error: \"PORT\" must be a number",
         ),
@@ -196,6 +200,7 @@ fn connections() {
             "TimedOut",
         ),
         ("Net::OpenTimeout: execution expired", "TimedOut"),
+        ("pika.exceptions.AMQPConnectionError", "NotConnected"),
         ("ERROR - IO Error while listening", "NotConnected"),
         (
             "WARN - Exiting. Could not connect after 10 retries.",

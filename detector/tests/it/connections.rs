@@ -278,3 +278,78 @@ fn the_file_with_the_mistake_is_found_among_the_mounts() {
     refused("{name: conf, mountPath: /other}", whole, INCLUDE)
         .says(&[&verdict("Pod logs/gateway-1-x spec.containers[0]")]);
 }
+
+/// What is said where the gateway's egress is this list of rules of a policy of Calico's.
+#[track_caller]
+fn check_calico(objects: &str, rules: &str, last_words: &str, is_blocked: bool) {
+    let policy = format!(
+        "apiVersion: crd.projectcalico.org/v1\nkind: NetworkPolicy\nmetadata: {{name: traffic, namespace: logs}}\n\
+         spec: {{selector: app == 'gateway', types: [Egress], egress: [{rules}, {{action: Allow, protocol: UDP, destination: {{ports: [53]}}}}]}}"
+    );
+    let state = State::of(GATEWAY).and(objects).and(&policy);
+    let said = state.seen(log(Run::Previous, last_words)).verdicts();
+    let blames = |name: &str| said.iter().any(|verdict| verdict.class.name() == name);
+    assert_eq!(
+        blames("network-policy-blocks-egress"),
+        is_blocked,
+        "{rules}"
+    );
+}
+
+#[test]
+fn calico_admits_by_service_account() {
+    let account = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: logs, labels: {role: store}}
+";
+    for (accounts, is_blocked) in [
+        ("{names: [default]}", false),
+        ("{names: [other]}", true),
+        ("{selector: role == 'store'}", false),
+        ("{selector: role == 'web'}", true),
+        ("{names: [default], selector: role == 'web'}", true),
+    ] {
+        let rule = format!("{{action: Allow, destination: {{serviceAccounts: {accounts}}}}}");
+        let words = "dial tcp 10.96.243.172:80: i/o timeout";
+        check_calico(account, &rule, words, is_blocked);
+    }
+    // Of an account that is not there nothing is known of its labels.
+    let rule = "{action: Allow, destination: {serviceAccounts: {selector: role == 'web'}}}";
+    let words = "dial tcp 10.96.243.172:80: i/o timeout";
+    check_calico("[]", rule, words, false);
+}
+
+#[test]
+fn calico_admits_by_network_sets() {
+    let sets = "
+- apiVersion: projectcalico.org/v3
+  kind: NetworkSet
+  metadata: {name: partners, namespace: logs, labels: {role: partner}}
+  spec: {nets: [198.51.100.0/24]}
+- apiVersion: projectcalico.org/v3
+  kind: NetworkSet
+  metadata: {name: partners, namespace: shop, labels: {role: partner}}
+  spec: {nets: [203.0.113.0/24]}
+- apiVersion: projectcalico.org/v3
+  kind: GlobalNetworkSet
+  metadata: {name: world, labels: {role: world}}
+  spec: {nets: [192.0.2.7]}
+";
+    let partner = "{selector: role == 'partner'}";
+    let anywhere = "{selector: role == 'partner', namespaceSelector: all()}";
+    let global = "{selector: role == 'world', namespaceSelector: global()}";
+    for (destination, address, is_blocked) in [
+        (partner, "198.51.100.9", false),
+        (partner, "203.0.113.9", true),
+        (anywhere, "203.0.113.9", false),
+        (global, "192.0.2.7", false),
+        (global, "192.0.2.8", true),
+        ("{selector: role == 'world'}", "192.0.2.7", true),
+        ("{notSelector: role == 'partner'}", "198.51.100.9", true),
+    ] {
+        let rule = format!("{{action: Allow, destination: {destination}}}");
+        let words = format!("dial tcp {address}:443: i/o timeout");
+        check_calico(sets, &rule, &words, is_blocked);
+    }
+}

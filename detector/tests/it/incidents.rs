@@ -116,6 +116,27 @@ fn a_scheduled_job_cannot_log_in() {
 }
 
 #[test]
+fn a_password_that_a_config_map_gives_with_all_else() {
+    let map = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: env, namespace: shop}
+data: {DB_HOST: mysql, DB_PASSWORD: x}
+";
+    let spec =
+        "restartPolicy: Never, containers: [{name: dump, envFrom: [{configMapRef: {name: env}}]}]";
+    let words =
+        "SQLSTATE[HY000] [1045] Access denied for user 'app'@'10.244.1.9' (using password: YES)";
+    State::of(CRON_JOB)
+        .and(&dump(spec, "exitCode: 1, reason: Error"))
+        .and(map)
+        .log_of("backup-29924640-x", "dump", Run::Current, words)
+        .names(&[
+            "certain login-refused CronJob shop/backup <- ConfigMap shop/env data[\"DB_PASSWORD\"]",
+        ]);
+}
+
+#[test]
 fn a_quota_that_counts_jobs_refuses_the_next_one() {
     let quota = "
 apiVersion: v1
@@ -135,6 +156,29 @@ status: {hard: {count/jobs.batch: '2'}, used: {count/jobs.batch: '2'}}
         .names(&[
             "certain quota-exceeded CronJob shop/backup <- ResourceQuota shop/objects spec.hard[\"count/jobs.batch\"]",
         ]);
+}
+
+#[test]
+fn an_event_tells_what_a_replica_sets_condition_does_not() {
+    let objects = "
+- apiVersion: apps/v1
+  kind: ReplicaSet
+  metadata: {name: web-1, namespace: shop, uid: web-1, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}
+  spec: {replicas: 2, selector: {}}
+  status: {replicas: 0}
+- apiVersion: v1
+  kind: ResourceQuota
+  metadata: {name: pods, namespace: shop}
+  spec: {hard: {pods: '4'}}
+  status: {hard: {pods: '4'}, used: {pods: '4'}}
+";
+    let message = "Error creating: pods \"web-1-x\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=4, limited: pods=4";
+    let refused = event("ReplicaSet/web-1", "FailedCreate", message);
+    let said =
+        "certain quota-exceeded Deployment shop/web <- ResourceQuota shop/pods spec.hard.pods";
+    State::of(objects).and(&refused).names(&[said]);
+    let all = objects.replace("status: {replicas: 0}", "status: {replicas: 2}");
+    State::of(&all).and(&refused).names(&[]);
 }
 
 #[test]

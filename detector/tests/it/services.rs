@@ -251,6 +251,18 @@ fn an_address_that_leads_nowhere() {
 }
 
 #[test]
+fn a_name_that_is_given_and_that_no_service_has() {
+    let words = "ConfigException: No resolvable bootstrap urls given in bootstrap.servers";
+    let env = "env: [{name: BROKERS, value: 'kafka.mq.svc:9092'}, {name: OLD, value: 'kafka.mq.svc:9092'}]";
+    check(
+        failing(env, words),
+        &[
+            "likely dependency-unreachable Deployment shop/web <- Deployment shop/web spec.template.spec.containers[0].env[0].value",
+        ],
+    );
+}
+
+#[test]
 fn once_is_no_trouble() {
     let once = client("", "")
         .replace("restartCount: 3", "restartCount: 1")
