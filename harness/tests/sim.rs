@@ -22,13 +22,6 @@ use crashbook::scenario::{Catalogue, Scenario};
 use crashbook::state::State;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Scenarios that do not pass yet, and what stands against it: they are ignored, with this as their
-/// kind.
-const NOT_YET: &[(&str, &str)] = &[(
-    "name-service-down",
-    "another verdict stands until the first client fails",
-)];
-
 fn main() -> ExitCode {
     let args = Arguments::from_args();
     let scenarios = match Catalogue::built_in() {
@@ -40,12 +33,7 @@ fn main() -> ExitCode {
     };
     let trials = scenarios.with_variants().cloned().map(|scenario| {
         let name = named("sim", &scenario);
-        let not_yet = NOT_YET.iter().find(|(name, _)| *name == scenario.name());
-        let trial = Trial::test(name, move || passes(&scenario).map(drop));
-        match not_yet {
-            Some((_, why)) => trial.with_kind(*why).with_ignored_flag(true),
-            None => trial,
-        }
+        Trial::test(name, move || passes(&scenario).map(drop))
     });
     let mut trials: Vec<_> = trials.collect();
     for scenario in scenarios.with_variants() {
