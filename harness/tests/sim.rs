@@ -36,6 +36,12 @@ fn main() -> ExitCode {
         Trial::test(name, move || passes(&scenario).map(drop))
     });
     let mut trials: Vec<_> = trials.collect();
+    // Each twice: all of them would take as long as all other trials together.
+    for scenario in scenarios.with_variants().step_by(5) {
+        let name = named("same_bytes", scenario);
+        let scenario = scenario.clone();
+        trials.push(Trial::test(name, move || is_the_same_again(&scenario)));
+    }
     for scenario in scenarios.with_variants() {
         let name = named("agreement", scenario);
         let scenario = scenario.clone();
@@ -65,6 +71,23 @@ fn passes(scenario: &Scenario) -> Result<Run, Failed> {
             suite.scenarios.extend(run);
             Err(report::text(&suite).into())
         }
+    }
+}
+
+/// Whether the same seed gives the same bytes, whatever comes of it.
+fn is_the_same_again(scenario: &Scenario) -> Result<(), Failed> {
+    let told = || -> Result<String, Failed> {
+        let dir = tempfile::tempdir()?;
+        let state = State::open(Some(dir.path()))?;
+        let tell: Tell = Arc::new(|_, _, _| ());
+        Ok(report::json(&embedded::one(scenario, 7, &state, &tell))?)
+    };
+    let (first, second) = (told()?, told()?);
+    let differing = first.lines().zip(second.lines()).find(|(a, b)| a != b);
+    match differing {
+        None if first == second => Ok(()),
+        None => Err("one report is longer than the other".into()),
+        Some((a, b)) => Err(format!("the same seed told once\n{a}\nand once\n{b}").into()),
     }
 }
 
