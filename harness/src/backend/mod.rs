@@ -13,7 +13,7 @@ use crate::{
     claims::ClaimError,
     journal::{Journal, JournalError, Target, Undo},
     progress::Progress,
-    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec},
+    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec, Verb},
     state::State,
     yaml,
 };
@@ -113,6 +113,44 @@ pub const POOL: &str = "crashbook.dev/pool";
 
 /// The pool of the nodes that take any pod.
 pub const GENERAL: &str = "general";
+
+/// What a cluster of these pools, whose nodes crashbook may break, lacks for a scenario.
+fn lacks(pools: &BTreeMap<Pool, NodeFacts>, scenario: &Spec) -> Option<String> {
+    let steps = scenario.inject.iter().chain(&scenario.fix);
+    let faults = steps.filter_map(|step| match step {
+        Verb::Node(fault) => Some(fault.pool()),
+        _ => None,
+    });
+    let mut needed = scenario.needs.node.iter().chain(faults);
+    if let Some(pool) = needed.find(|pool| !pools.contains_key(*pool)) {
+        return Some(no_pool(pools, pool));
+    }
+    let workers = pools.get(GENERAL).map_or(0, |facts| facts.names.len());
+    let wanted = scenario.needs.workers as usize;
+    (workers < wanted).then(|| format!("it has {workers} general workers, and {wanted} are needed"))
+}
+
+/// The names of a pool's nodes.
+fn nodes<'a>(
+    pools: &'a BTreeMap<Pool, NodeFacts>,
+    backend: &'static str,
+    pool: &str,
+) -> Result<&'a [String], BackendError> {
+    let facts = pools.get(pool).ok_or_else(|| BackendError::Unable {
+        backend,
+        what: format!("use a node of the pool {pool}"),
+        why: no_pool(pools, pool),
+    })?;
+    Ok(&facts.names)
+}
+
+fn no_pool(pools: &BTreeMap<Pool, NodeFacts>, pool: &str) -> String {
+    let pools: Vec<_> = pools.keys().map(String::as_str).collect();
+    format!(
+        "the pools are {}, and {pool} is none of them",
+        pools.join(", ")
+    )
+}
 
 /// Why a backend cannot do what it was asked to. Each message names the thing, the cause and,
 /// where crashbook knows it, the next step.

@@ -17,14 +17,13 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-use super::{Backend, BackendError, GENERAL, kind};
+use super::{Backend, BackendError, kind};
 use crate::{
     journal::{self, Journal, JournalError, Target, Undo},
     progress::Progress,
     recover,
     scenario::{
         FillResource, NodeFacts, NodeFault, Pool, Service, ServiceFacts, ServiceReady, Spec, Unit,
-        Verb,
     },
     state::{State, fnv},
 };
@@ -100,24 +99,6 @@ impl Sim {
     /// The cluster itself.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
-    }
-
-    /// The names of a pool's nodes.
-    fn nodes(&self, pool: &str) -> Result<&[String], BackendError> {
-        let facts = self.pools.get(pool).ok_or_else(|| BackendError::Unable {
-            backend: "sim",
-            what: format!("use a node of the pool {pool}"),
-            why: self.no_pool(pool),
-        })?;
-        Ok(&facts.names)
-    }
-
-    fn no_pool(&self, pool: &str) -> String {
-        let pools: Vec<_> = self.pools.keys().map(String::as_str).collect();
-        format!(
-            "the pools are {}, and {pool} is none of them",
-            pools.join(", ")
-        )
     }
 }
 
@@ -261,19 +242,7 @@ impl Backend for Sim {
     }
 
     fn lacks(&self, scenario: &Spec) -> Option<String> {
-        let steps = scenario.inject.iter().chain(&scenario.fix);
-        let faults = steps.filter_map(|step| match step {
-            Verb::Node(fault) => Some(fault.pool()),
-            _ => None,
-        });
-        let mut pools = scenario.needs.node.iter().chain(faults);
-        if let Some(pool) = pools.find(|pool| !self.pools.contains_key(*pool)) {
-            return Some(self.no_pool(pool));
-        }
-        let workers = self.pools.get(GENERAL).map_or(0, |facts| facts.names.len());
-        let wanted = scenario.needs.workers as usize;
-        (workers < wanted)
-            .then(|| format!("it has {workers} general workers, and {wanted} are needed"))
+        super::lacks(&self.pools, scenario)
     }
 
     fn images<'a>(
@@ -290,7 +259,7 @@ impl Backend for Sim {
         fault: &'a NodeFault,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         async {
-            for node in self.nodes(fault.pool())? {
+            for node in super::nodes(&self.pools, self.name(), fault.pool())? {
                 self.fault(journal, node, fault).await?;
             }
             Ok(())

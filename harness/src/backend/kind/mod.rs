@@ -31,7 +31,7 @@ use super::{Backend, BackendError};
 use crate::{
     journal::{Journal, Target},
     progress::Progress,
-    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec, Verb},
+    scenario::{NodeFacts, NodeFault, Pool, Service, ServiceFacts, Spec},
     state::State,
 };
 
@@ -56,22 +56,7 @@ impl Kind {
 
     /// The names of a pool's nodes.
     fn nodes(&self, pool: &str) -> Result<&[String], BackendError> {
-        self.pools
-            .get(pool)
-            .map(|facts| facts.names.as_slice())
-            .ok_or_else(|| BackendError::Unable {
-                backend: "kind",
-                what: format!("use a node of the pool {pool}"),
-                why: self.no_pool(pool),
-            })
-    }
-
-    fn no_pool(&self, pool: &str) -> String {
-        let pools: Vec<_> = self.pools.keys().map(String::as_str).collect();
-        format!(
-            "the pools are {}, and {pool} is none of them",
-            pools.join(", ")
-        )
+        super::nodes(&self.pools, self.name(), pool)
     }
 }
 
@@ -118,26 +103,7 @@ impl Backend for Kind {
     }
 
     fn lacks(&self, scenario: &Spec) -> Option<String> {
-        let steps = scenario.inject.iter().chain(&scenario.fix);
-        let faults = steps.filter_map(|step| match step {
-            Verb::Node(fault) => Some(fault.pool()),
-            _ => None,
-        });
-        let mut pools = scenario.needs.node.iter().chain(faults);
-        if let Some(pool) = pools.find(|pool| !self.pools.contains_key(*pool)) {
-            return Some(self.no_pool(pool));
-        }
-        let workers = self
-            .pools
-            .get(super::GENERAL)
-            .map_or(0, |facts| facts.names.len());
-        let wanted = scenario.needs.workers as usize;
-        if workers < wanted {
-            return Some(format!(
-                "it has {workers} general workers, and {wanted} are needed"
-            ));
-        }
-        None
+        super::lacks(&self.pools, scenario)
     }
 
     fn images<'a>(
