@@ -29,10 +29,10 @@ use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 
-use crate::facts::{Container, Pod};
+use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::failing;
+use crate::rules::failing::{self, Failing};
 use crate::rules::{Judge, Need, Rule};
 use crate::signatures::{Meaning, Said};
 use crate::verdict::{Class, Confidence, Reference};
@@ -113,13 +113,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// Whether what the API server refused to the container's last run is allowed by now.
-pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
-    let all = failing::containers(pod, view);
-    let mut refused = all
-        .iter()
-        .filter(|failing| failing.container.name() == container.name())
-        .filter_map(|failing| failing.main_if(|meaning| meaning == Meaning::AccessDenied));
-    let asked = refused.next().and_then(|(_, said)| Asked::of(said, pod));
+pub(super) fn is_mended(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
+    let refused = failing.main_if(|meaning| meaning == Meaning::AccessDenied);
+    let asked = refused.and_then(|(_, said)| Asked::of(said, pod));
     asked.is_some_and(|asked| asked.is_allowed(view) == Some(true))
 }
 

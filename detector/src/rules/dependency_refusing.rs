@@ -27,7 +27,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::facts::{Container, Pod};
+use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::rules::failing::{self, Failing};
@@ -100,14 +100,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether the last run of a container failed of a server that was just starting or shutting down.
-pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
-    let all = failing::containers(pod, view);
-    let mut failing = all.iter().filter(|failing| failing.container.name() == container.name());
-    failing.any(|failing| is_passing(failing, view))
-}
-
-fn is_passing(failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
+/// Whether a container failed of a server that was just starting or shutting down.
+pub(super) fn is_passing(failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
     let said = failing.main_if(|meaning| meaning == Meaning::WorkRefused);
     said.is_some_and(|(_, said)| said.field("passing").is_some())
         && !view.ripe(failing.since, PASSING)

@@ -35,7 +35,7 @@
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
-use crate::facts::{Container, Pod};
+use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
@@ -57,7 +57,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some((_, said)) = failing.main_if(Meaning::is_of_connection) else {
             continue;
         };
-        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing.container, view) {
+        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing, view) {
             continue;
         }
         let given = tried::in_configuration(pod, &failing.container, view);
@@ -326,17 +326,12 @@ fn found(
 }
 
 /// Whether the last run of a container failed of what is just starting.
-pub(super) fn is_awaited(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
-    let all = failing::containers(pod, view);
-    let mut failing = all.iter().filter(|failing| {
-        failing.container.name() == container.name()
-            && failing.main_if(Meaning::is_of_connection).is_some()
-    });
-    let Some(failing) = failing.next() else {
+pub(super) fn is_awaited(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
+    if failing.main_if(Meaning::is_of_connection).is_none() {
         return false;
-    };
+    }
     let named = tried::in_words(failing).into_iter().map(|tried| tried.host);
-    let given = tried::in_configuration(pod, container, view);
+    let given = tried::in_configuration(pod, &failing.container, view);
     let given = given.into_iter().map(|given| given.endpoint.host);
     named.chain(given).any(|name| match services::host(view, pod, &name) {
         Host::Service(service) => dependency::is_coming_up(service, view),

@@ -125,7 +125,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some((line, said)) = failing.main_if(Meaning::is_of_name) else {
             continue;
         };
-        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing.container, view) {
+        if !failing.is_lasting(pod) || policy::is_mended(pod, &failing, view) {
             continue;
         }
         let named = tried::in_words(&failing).into_iter().find(|tried| {

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 
-use crate::facts::{CalicoPolicy, Container, GlobalCalicoPolicy, Pod};
+use crate::facts::{CalicoPolicy, GlobalCalicoPolicy, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::connection::{Connection, Direction, End};
 use crate::kubernetes::network_policy::{Policy, Ruling, ruling, selecting};
@@ -46,14 +46,7 @@ const SPREADS: SignedDuration = SignedDuration::from_secs(5);
 /// service is ready again since, or starting.
 ///
 /// Until the container fails anew there is nothing left to explain.
-pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> bool {
-    let all = failing::containers(pod, view);
-    let Some(failing) = all
-        .iter()
-        .find(|one| one.container.name() == container.name())
-    else {
-        return false;
-    };
+pub(super) fn is_mended(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -> bool {
     let main = failing.main().map(|(_, said)| said.meaning);
     let Some(ended) = failing
         .ended
@@ -66,7 +59,7 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
     let mut all_tried = tried::in_words(failing);
     // Its words name nothing: what it was given does.
     if all_tried.is_empty() && main.is_some() {
-        let given = tried::in_configuration(pod, container, view);
+        let given = tried::in_configuration(pod, &failing.container, view);
         all_tried.extend(given.into_iter().map(|given| given.tried(main)));
     }
     for tried in all_tried {
@@ -108,7 +101,7 @@ pub(super) fn is_mended(pod: &Pod, container: &Container<'_>, view: &View<'_>) -
     }
     let finished = ended.finished_at.as_ref().map(|time| time.0);
     let since_then = finished.is_some_and(|end| opened.iter().any(|at| *at > end));
-    let present = view.words_of_present_run(pod, container);
+    let present = view.words_of_present_run(pod, &failing.container);
     let last = present.as_ref().and_then(|words| words.lines.last());
     since_then || last.is_some_and(|line| signatures::read(&line.text).is_none())
 }

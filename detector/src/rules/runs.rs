@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
 use crate::kubernetes::references::{Source, config_references};
 use crate::object::Kind;
-use crate::rules::{access_denied, dependency_refusing, dependency_unreachable, policy};
+use crate::rules::{access_denied, dependency_refusing, dependency_unreachable, failing, policy};
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::{self, LONGEST, Words};
@@ -228,10 +228,20 @@ pub(super) fn may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bo
         .flatten()
         .any(|change| at.is_some_and(|at| change > at))
         || goes_another_way(ended, pod, view)
-        || policy::is_mended(pod, &ended.container, view)
-        || access_denied::is_mended(pod, &ended.container, view)
-        || dependency_unreachable::is_awaited(pod, &ended.container, view)
-        || dependency_refusing::is_awaited(pod, &ended.container, view)
+        || says_what_may_be_mended(ended, pod, view)
+}
+
+/// Whether what the last run failed of, by its own words, may be gone.
+fn says_what_may_be_mended(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
+    let failing = failing::containers(pod, view);
+    let mut failing = failing.iter();
+    let failing = failing.find(|one| one.container.name() == ended.container.name());
+    failing.is_some_and(|failing| {
+        policy::is_mended(pod, failing, view)
+            || access_denied::is_mended(pod, failing, view)
+            || dependency_unreachable::is_awaited(pod, failing, view)
+            || dependency_refusing::is_passing(failing, view)
+    })
 }
 
 /// Whether the present run printed last what the last one never did, as far as its log goes.
