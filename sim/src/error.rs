@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
-use crate::validation::QUANTITY;
 
 /// A refusal: what `Status` says of it.
 ///
@@ -35,7 +34,20 @@ pub(crate) struct Wrong {
     pub(crate) message: String,
 }
 
+/// Of a field whose value Kubernetes finds to be none while it decodes the object, before it checks
+/// anything.
+const UNDECODABLE: &str = "FieldValueUndecodable";
+
 impl Wrong {
+    /// The field's value is none of its type.
+    pub(crate) fn undecodable(field: impl Into<String>, why: &str) -> Self {
+        Self {
+            reason: UNDECODABLE,
+            field: field.into(),
+            message: why.to_owned(),
+        }
+    }
+
     /// The field must be there.
     pub(crate) fn required(field: impl Into<String>, why: &str) -> Self {
         Self {
@@ -151,15 +163,19 @@ impl Refusal {
         Self::about(403, "Forbidden", kind, name, message)
     }
 
+    /// The body is no object of its kind.
+    pub(crate) fn undecodable(kind: Kind, why: &str) -> Self {
+        let facts = kind.facts();
+        Self::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            facts.name, facts.version, facts.name
+        ))
+    }
+
     /// Fields are wrong.
     pub(crate) fn invalid(kind: Kind, name: &str, wrong: &[Wrong]) -> Self {
-        let facts = kind.facts();
-        // An amount that is none is found while decoding, before anything is checked.
-        if wrong.iter().any(|wrong| wrong.message.ends_with(QUANTITY)) {
-            return Self::bad_request(format!(
-                "{} in version {:?} cannot be handled as a {}: {QUANTITY}",
-                facts.name, facts.version, facts.name
-            ));
+        if let Some(wrong) = wrong.iter().find(|wrong| wrong.reason == UNDECODABLE) {
+            return Self::undecodable(kind, &wrong.message);
         }
         let each: Vec<String> = wrong
             .iter()
@@ -169,6 +185,7 @@ impl Refusal {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
+        let facts = kind.facts();
         let mut details = json!({
             "name": name,
             "kind": facts.name,

@@ -26,7 +26,7 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
     characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
     'MyValue',  or 'my_value',  or '12345', regex used for validation is \
     '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-pub(crate) const QUANTITY: &str = "quantities must match the regular expression \
+const QUANTITY: &str = "quantities must match the regular expression \
     '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// Everything that is wrong with an object; `before` is what it is put in place of.
@@ -475,7 +475,7 @@ fn container_fields(
 fn amounts(object: &Value, path: &str, field: &str, wrong: &mut Vec<Wrong>) {
     for (name, amount) in entries(object, path) {
         match quantity::of(amount) {
-            None => wrong.push(Wrong::invalid(format!("{field}.{name}"), amount, QUANTITY)),
+            None => wrong.push(Wrong::undecodable(format!("{field}.{name}"), QUANTITY)),
             Some(nanos) if nanos < 0 => wrong.push(Wrong::invalid(
                 format!("{field}.{name}"),
                 amount,

@@ -802,12 +802,9 @@ fn checked(kind: Kind, group: &str, query: &Query, object: &mut Value) -> Result
     // The newer shape of events is checked as the older, which it becomes.
     let mut probe = object.clone();
     kept(kind, group, &mut probe);
-    let understood = kind.decode(probe.clone()).map_err(|error| {
-        Refusal::bad_request(format!(
-            "{} in version {:?} cannot be handled as a {}: {error}",
-            facts.name, facts.version, facts.name
-        ))
-    })?;
+    let understood = kind
+        .decode(probe.clone())
+        .map_err(|error| Refusal::undecodable(kind, &error.to_string()))?;
     let strict = query.get("fieldValidation").unwrap_or("Warn") == "Strict";
     if strict {
         let mut unknown = Vec::new();
@@ -817,13 +814,8 @@ fn checked(kind: Kind, group: &str, query: &Query, object: &mut Value) -> Result
                 .iter()
                 .map(|field| format!("unknown field {field:?}"))
                 .collect();
-            return Err(Refusal::bad_request(format!(
-                "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
-                facts.name,
-                facts.version,
-                facts.name,
-                each.join(", ")
-            )));
+            let why = format!("strict decoding error: {}", each.join(", "));
+            return Err(Refusal::undecodable(kind, &why));
         }
     }
     drop_unknown(object, &understood, kind, group);

@@ -858,7 +858,14 @@ async fn postgres(tool: &mut Tool<'_>) -> i32 {
     serve_sql(tool).await
 }
 
+/// Says a line of the server's log.
 fn sql_log(tool: &Tool<'_>, text: &str) {
+    sql_log_in("UTC", tool, text);
+}
+
+/// Says a line of the server's log with the name of a time zone: while the settings are read, theirs
+/// is not in force yet, and it is `GMT`.
+fn sql_log_in(zone: &str, tool: &Tool<'_>, text: &str) {
     let now = tool
         .shell
         .sys
@@ -867,11 +874,6 @@ fn sql_log(tool: &Tool<'_>, text: &str) {
         .now()
         .to_zoned(jiff::tz::TimeZone::UTC);
     let stamp = now.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
-    // What is said while the settings are read comes before that of the time zone is in force.
-    let is_of_settings = text.starts_with("LOG:  invalid value")
-        || text.starts_with("LOG:  unrecognized")
-        || text.starts_with("HINT:");
-    let zone = if is_of_settings { "GMT" } else { "UTC" };
     tool.err(&format!("{stamp} {zone} [1] {text}"));
 }
 
@@ -938,11 +940,13 @@ async fn serve_sql(tool: &mut Tool<'_>) -> i32 {
             let unit = value.trim_start_matches(|letter: char| letter.is_ascii_digit());
             if !["", "B", "kB", "MB", "GB", "TB"].contains(&unit) || unit.len() == value.len() {
                 wrong = true;
-                sql_log(
+                sql_log_in(
+                    "GMT",
                     tool,
                     &format!("LOG:  invalid value for parameter \"{name}\": \"{value}\""),
                 );
-                sql_log(
+                sql_log_in(
+                    "GMT",
                     tool,
                     "HINT:  Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".",
                 );
@@ -952,7 +956,8 @@ async fn serve_sql(tool: &mut Tool<'_>) -> i32 {
             let at = number.map_or(String::new(), |number| {
                 format!(" in file \"{file}\" line {number}")
             });
-            sql_log(
+            sql_log_in(
+                "GMT",
                 tool,
                 &format!("LOG:  unrecognized configuration parameter \"{name}\"{at}"),
             );
