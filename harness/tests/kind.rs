@@ -23,11 +23,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use agreement::Record;
+use agreement::{Record, named};
 use crashbook::backend::{Backend, kind};
 use crashbook::progress::Progress;
 use crashbook::report;
-use crashbook::run::embedded;
 use crashbook::run::outcome::{Outcome, Run, Suite};
 use crashbook::run::suite::{self, Session, Tell};
 use crashbook::scenario::{Catalogue, Scenario};
@@ -63,9 +62,6 @@ fn main() -> ExitCode {
     };
     let mut all: Vec<_> = scenarios.with_variants().cloned().collect();
     all.sort_by_key(suite::order);
-    let named = |prefix: &str, scenario: &Scenario| {
-        format!("{prefix}::{}", scenario.name().replace('/', "::"))
-    };
     let mut trials = Vec::new();
     for scenario in &all {
         let run = scenario.clone();
@@ -119,20 +115,9 @@ fn agrees(scenario: &Scenario, run: &Run) -> Result<(), Failed> {
     if env::var_os("CRASHBOOK_UPDATE").is_some() {
         fs::write(Record::path(scenario.name()), record.to_string())?;
     }
-    let dir = tempfile::tempdir()?;
-    let state = State::open(Some(dir.path()))?;
-    let tell: Tell = Arc::new(|_, _, _| ());
-    let suite = embedded::one(scenario, 1, &state, &tell);
-    let runs = suite.scenarios.iter();
-    let differences = runs.flat_map(|sim| record.differences(&Record::of(sim)));
-    match differences.collect::<Vec<_>>().as_slice() {
-        [] => Ok(()),
-        some => Err(format!(
-            "the embedded cluster disagrees with kind:\n{}",
-            some.join("\n")
-        )
-        .into()),
-    }
+    let suite = agreement::on_embedded(scenario, 1)?;
+    let mut runs = suite.scenarios.iter();
+    runs.try_for_each(|sim| record.agrees(&Record::of(sim)))
 }
 
 /// Whether kubectl is answered as it was when that was recorded; with `CRASHBOOK_UPDATE=1`, records

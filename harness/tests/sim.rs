@@ -1,6 +1,8 @@
 //! Every scenario on an embedded cluster, as a test `sim::NAME`: each on a cluster, a runtime and a
-//! clock of its own, without a container engine. It must show of the fault what kind showed, as it
-//! is recorded in `tests/agreement`.
+//! clock of its own, without a container engine.
+//!
+//! `agreement::NAME` compares what it shows of the fault with what kind showed, as it is recorded in
+//! `tests/agreement`; on demand, for not all agree: docs/embedded-cluster.md.
 
 #[path = "support/agreement.rs"]
 mod agreement;
@@ -11,15 +13,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
 
-use agreement::Record;
+use agreement::{Record, named};
 use crashbook::report;
-use crashbook::run::embedded;
 use crashbook::run::outcome::{Outcome, Run};
-use crashbook::run::suite::Tell;
 use crashbook::scenario::{Catalogue, Scenario};
-use crashbook::state::State;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const SYMPTOM: &str = "what its program does of the fault is not known";
@@ -82,15 +80,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&args, trials).exit_code()
 }
 
-fn named(prefix: &str, scenario: &Scenario) -> String {
-    format!("{prefix}::{}", scenario.name().replace('/', "::"))
-}
-
 fn passes(scenario: &Scenario) -> Result<Run, Failed> {
-    let dir = tempfile::tempdir()?;
-    let state = State::open(Some(dir.path()))?;
-    let tell: Tell = Arc::new(|_, _, _| ());
-    let mut suite = embedded::one(scenario, 1, &state, &tell);
+    let mut suite = agreement::on_embedded(scenario, 1)?;
     match suite.scenarios.pop() {
         Some(run) if suite.outcome == Outcome::Pass && run.outcome == Outcome::Pass => Ok(run),
         run => {
@@ -102,12 +93,8 @@ fn passes(scenario: &Scenario) -> Result<Run, Failed> {
 
 /// Whether the same seed gives the same bytes, whatever comes of it.
 fn is_the_same_again(scenario: &Scenario) -> Result<(), Failed> {
-    let told = || -> Result<String, Failed> {
-        let dir = tempfile::tempdir()?;
-        let state = State::open(Some(dir.path()))?;
-        let tell: Tell = Arc::new(|_, _, _| ());
-        Ok(report::json(&embedded::one(scenario, 7, &state, &tell))?)
-    };
+    let told =
+        || -> Result<String, Failed> { Ok(report::json(&agreement::on_embedded(scenario, 7)?)?) };
     let (first, second) = (told()?, told()?);
     let differing = first.lines().zip(second.lines()).find(|(a, b)| a != b);
     match differing {
@@ -121,13 +108,7 @@ fn is_the_same_again(scenario: &Scenario) -> Result<(), Failed> {
 fn agrees(scenario: &Scenario) -> Result<(), Failed> {
     let path = Record::path(scenario.name());
     let record: Record = fs::read_to_string(&path)?.parse()?;
-    match record
-        .differences(&Record::of(&passes(scenario)?))
-        .as_slice()
-    {
-        [] => Ok(()),
-        some => Err(format!("it disagrees with kind:\n{}", some.join("\n")).into()),
-    }
+    record.agrees(&Record::of(&passes(scenario)?))
 }
 
 /// Whether kubectl is answered as on kind.

@@ -66,25 +66,11 @@ fn without_a_container_engine_every_run_is_an_error_with_the_next_step() {
         r#""outcome": "error""#,
         r#""inject_to_symptom_ms": null"#,
     ];
-    let args = [
-        "run",
-        "missing-configmap",
-        "--on",
-        "kind",
-        "--format",
-        "json",
-    ];
-    check(folder.path(), &args, 4, &json, &[]);
     let junit = ["<testsuites name=\"crashbook\" tests=\"1\"", "<error"];
-    let args = [
-        "run",
-        "missing-configmap",
-        "--on",
-        "kind",
-        "--format",
-        "junit",
-    ];
-    check(folder.path(), &args, 4, &junit, &[]);
+    for (format, told) in [("json", &json[..]), ("junit", &junit[..])] {
+        let args = [&on_kind[..], &["--format", format]].concat();
+        check(folder.path(), &args, 4, told, &[]);
+    }
 }
 
 #[test]

@@ -6,9 +6,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use crashbook::run::outcome::{Run, Stage};
+use crashbook::run::embedded;
+use crashbook::run::outcome::{Run, Stage, Suite};
+use crashbook::run::suite::Tell;
+use crashbook::scenario::Scenario;
+use crashbook::state::State;
+use libtest_mimic::Failed;
 use regex::Regex;
 
 /// What differs from one cluster, or one run, to the next, and what is put in its place.
@@ -47,6 +52,23 @@ pub fn fold(text: &str) -> String {
         pattern.replace_all(&text, *place).into_owned()
     };
     FOLDS.iter().fold(text.to_owned(), fold)
+}
+
+/// What the trial of a scenario is called.
+pub fn named(prefix: &str, scenario: &Scenario) -> String {
+    format!("{prefix}::{}", scenario.name().replace('/', "::"))
+}
+
+/// What comes of a scenario on an embedded cluster.
+///
+/// # Errors
+///
+/// When there can be no folder for its state.
+pub fn on_embedded(scenario: &Scenario, seed: u64) -> Result<Suite, Failed> {
+    let dir = tempfile::tempdir()?;
+    let state = State::open(Some(dir.path()))?;
+    let tell: Tell = Arc::new(|_, _, _| ());
+    Ok(embedded::one(scenario, seed, &state, &tell))
 }
 
 /// How much later one cluster may show what the other does, in milliseconds: what one shows so
@@ -131,8 +153,23 @@ impl Record {
         self.shown.iter().find(same)
     }
 
-    /// Where the embedded cluster differs from kind, one line each.
-    pub fn differences(&self, sim: &Self) -> Vec<String> {
+    /// Whether the embedded cluster shows the same as this record of kind.
+    ///
+    /// # Errors
+    ///
+    /// Where it differs, one line each.
+    pub fn agrees(&self, sim: &Self) -> Result<(), Failed> {
+        match self.differences(sim).as_slice() {
+            [] => Ok(()),
+            some => Err(format!(
+                "the embedded cluster disagrees with kind:\n{}",
+                some.join("\n")
+            )
+            .into()),
+        }
+    }
+
+    fn differences(&self, sim: &Self) -> Vec<String> {
         let mut differences = self.differently_shown(sim);
         differences.extend(self.differently_ordered(sim));
         if self.verdicts != sim.verdicts {

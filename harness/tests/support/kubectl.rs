@@ -173,7 +173,12 @@ pub fn answers(kubeconfig: &Path) -> Result<String, String> {
             [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
         let code = output.status.code().unwrap_or(-1);
         let _ = writeln!(answers, "$ kubectl {line}");
-        for text in said.concat().lines() {
+        // How often it had to wait is a matter of time.
+        let said = said.concat();
+        for text in said
+            .lines()
+            .filter(|text| !text.starts_with("Waiting for "))
+        {
             let words: Vec<&str> = text.split_whitespace().collect();
             let indent = text.len() - text.trim_start().len();
             let text = HASH.replace_all(&words.join(" "), "${1}HASH").into_owned();
