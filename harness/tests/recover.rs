@@ -31,6 +31,24 @@ use serde_json::json;
 /// How many points of a run it is killed at.
 const POINTS: u32 = 10;
 
+/// The six documented failures, and one for each other kind of change that a run undoes: a container
+/// beside the cluster, a stopped kubelet, a threshold, a changed object of the cluster's own, an
+/// object without a namespace. Every scenario would take an hour, and change nothing else.
+const SCENARIOS: [&str; 12] = [
+    "oversized-requests",
+    "missing-configmap",
+    "bad-include",
+    "blocked-egress",
+    "priority-preemption",
+    "node-pressure-memory",
+    "node-pressure-disk",
+    "node-pressure-pids",
+    "image-auth-failed",
+    "kubelet-stopped",
+    "name-service-down",
+    "webhook-down",
+];
+
 fn crashbook(state: &State, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crashbook"));
     command.arg("--state-dir").arg(state.dir()).args(args);
@@ -136,27 +154,20 @@ fn nothing_is_left_of_an_up_that_was_killed() {
 }
 
 #[test]
-#[ignore = "makes a kind cluster, and runs every scenario on it eleven times"]
+#[ignore = "makes a kind cluster, and runs a dozen scenarios on it eleven times"]
 fn nothing_is_left_of_a_run_that_was_killed() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(Some(dir.path())).unwrap();
     assert!(crashbook(&state, &["up"]).status().unwrap().success());
+    let run = [&["run", "--on", "kind"], &SCENARIOS[..]].concat();
     let started = Instant::now();
-    assert!(
-        crashbook(&state, &["run", "--on", "kind"])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(crashbook(&state, &run).status().unwrap().success());
     let whole = started.elapsed();
     let before = journals(&state);
     let mut wrong = Vec::new();
     for point in 0..POINTS {
         let after = whole * (2 * point + 1) / (2 * POINTS);
-        kill_after(
-            crashbook(&state, &["run", "--on", "kind"]).spawn().unwrap(),
-            after,
-        );
+        kill_after(crashbook(&state, &run).spawn().unwrap(), after);
         let recovered = crashbook(&state, &["recover"]).status().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let left = runtime.block_on(left(&state));
