@@ -12,12 +12,14 @@
 //! is understood, are of a connection or a name. What they name, or else the only address among
 //! what it was given, is looked up: its Service has no ready pod, or does not exist, or answers
 //! that nothing listens. Of a target outside the cluster only the words tell. What is ready again
-//! since the run ended is no trouble any more.
+//! since the run ended is no trouble any more. An init container that runs on and says nothing
+//! waits for what its command names, such as `until nc -z db 5432; do sleep 2; done`.
 //!
 //! # Not before
 //!
 //! The second failure, a Job's first: programs start before what they depend on. Not while a pod
-//! behind the Service is starting, for 30 s, or for 5 s while no node is found for it. Over when
+//! behind the Service is starting, for 30 s, or for 5 s while no node is found for it. Of an init
+//! container that says nothing, 60 s after its start. Over when
 //! what it connects to is ready, or the present run has outlasted twice the last plus 10 s.
 //!
 //! # Looks like
@@ -67,6 +69,29 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             findings.push(finding(pod, &failing, found, view));
         }
     }
+    for waiting in failing::waiting(pod, view) {
+        let awaited = tried::in_command(pod, &waiting.container, view);
+        if let Some(found) = not_there(pod, &awaited, view) {
+            findings.push(finding(pod, &waiting, found, view));
+        }
+    }
+}
+
+/// The first of the addresses that a command waits for which is down, or the name of no Service.
+/// Of one outside the cluster nothing is known: it may be a long download.
+fn not_there(pod: &Pod, awaited: &[Given], view: &View<'_>) -> Option<Found> {
+    awaited.iter().find_map(|one| {
+        let host = services::host(view, pod, &one.endpoint.host);
+        if !matches!(host, Host::Service(_) | Host::Pod(_) | Host::NoService) {
+            return None;
+        }
+        let tried = Tried { named: Named::Failure, is_sure: true, ..one.tried(None) };
+        if policy::is_blocked(pod, &tried, host, view) {
+            return None;
+        }
+        let found = found(pod, &tried, host, awaited, view)?;
+        Some(Found { confidence: Confidence::Likely, ..found })
+    })
 }
 
 /// What does not answer.

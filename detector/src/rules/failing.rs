@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
-use crate::facts::{Container, LogLine, Pod};
+use crate::facts::{Container, ContainerRole, LogLine, Pod};
 use crate::signatures::{self, Meaning, Said};
 use crate::verdict::Evidence;
 use crate::view::View;
@@ -17,6 +17,9 @@ const MOST_LINES: usize = 80;
 
 /// How old the last words of a run under way may be for them to tell how it is.
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long an init container may run before it is said to wait for what does not come.
+const WAITS: SignedDuration = SignedDuration::from_secs(60);
 
 /// A container that fails, with its last words.
 pub(super) struct Failing<'a, 'p> {
@@ -136,6 +139,33 @@ pub(super) fn containers<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Failing<'
             crashing(pod, container, view).or_else(|| running(pod, container, view))
         })
         .collect()
+}
+
+/// The init containers of a pod that run on and on without a word of a failure: what their command
+/// names is what they wait for, `until nc -z db 5432; do sleep 2; done`.
+pub(super) fn waiting<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Failing<'a, 'p>> {
+    if pod.is_untroubled() || pod.deleting.is_some() {
+        return Vec::new();
+    }
+    let waits = |container: Container<'p>| {
+        let since = container.running_since()?;
+        let is_silent = container.role == ContainerRole::Init
+            && view.ripe(since, WAITS)
+            && crashing(pod, container, view).is_none()
+            && running(pod, container, view).is_none();
+        is_silent.then(|| Failing {
+            container,
+            ended: None,
+            times: 0,
+            since,
+            symptom: container.evidence(pod, "state.running", "running, and not done"),
+            is_heard: false,
+            words: None,
+            from: 0,
+            said: Vec::new(),
+        })
+    };
+    pod.containers().filter_map(waits).collect()
 }
 
 fn crashing<'a, 'p>(

@@ -14,7 +14,8 @@
 //! # Not before
 //!
 //! At once: what the policies deny is denied. Where nothing but the configuration names the
-//! address: after the second failure.
+//! address: after the second failure. Of an init container that says nothing, and waits for what
+//! its command names: 60 s after its start.
 //!
 //! # Looks like
 //!

@@ -14,7 +14,7 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::{Described, Kind, Meta};
 use crate::rules::dependency;
 use crate::rules::failing::{self, Failing};
-use crate::rules::tried::{self, Named, Tried};
+use crate::rules::tried::{self, Given, Named, Tried};
 use crate::signatures::{self, Meaning};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
@@ -33,6 +33,12 @@ pub(super) fn judge(direction: Direction, pod: &Pod, view: &View<'_>, findings: 
         }
         if let Some(blocked) = first_blocked(direction, pod, &failing, view) {
             findings.push(finding(direction, pod, &failing, view, &blocked));
+        }
+    }
+    for waiting in failing::waiting(pod, view) {
+        let awaited = tried::in_command(pod, &waiting.container, view);
+        if let Some(blocked) = first_blocked_of(direction, pod, awaited, view) {
+            findings.push(finding(direction, pod, &waiting, view, &blocked));
         }
     }
 }
@@ -227,6 +233,16 @@ fn first_blocked<'a>(
         return None; // It said something, and nothing of connections.
     }
     let given = tried::in_configuration(pod, &failing.container, view);
+    first_blocked_of(direction, pod, given, view)
+}
+
+/// The first of the addresses that a container was given which policies do not admit.
+fn first_blocked_of<'a>(
+    direction: Direction,
+    pod: &Pod,
+    given: Vec<Given>,
+    view: &View<'a>,
+) -> Option<Blocked<'a>> {
     given.into_iter().find_map(|given| {
         let field = given.culprit.field.clone().unwrap_or_default();
         let evidence = Evidence {

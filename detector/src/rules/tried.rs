@@ -9,7 +9,7 @@ use crate::kubernetes::files;
 use crate::kubernetes::references::{Source, config_references};
 use crate::kubernetes::services::{self, Host};
 use crate::rules::failing::Failing;
-use crate::signatures::{Endpoint, Meaning, default_port, endpoints};
+use crate::signatures::{Endpoint, Meaning, default_port, endpoints, in_command as in_a_command};
 use crate::verdict::{Culprit, Evidence, Reference};
 use crate::view::View;
 
@@ -200,6 +200,76 @@ pub(super) fn in_configuration(
     given
 }
 
+/// The addresses that a container's own command names, its variables put in: what a script waits
+/// for.
+pub(super) fn in_command(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Given> {
+    let list = if container.spec.command.is_some() {
+        "command"
+    } else {
+        "args"
+    };
+    let texts = [&container.spec.command, &container.spec.args];
+    let texts: Vec<&str> = texts
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let variables = variables(pod, container, view);
+    let command = expanded(&texts.join(" "), &variables);
+    let workload = view.workload(pod);
+    let field = format!("{}.{list}", container.path());
+    let named = in_a_command(&command).into_iter().map(|endpoint| {
+        let variable = |(_, value, _): &&(String, String, Culprit)| value.contains(&endpoint.host);
+        let holder = variables
+            .iter()
+            .find(variable)
+            .map(|(.., culprit)| culprit.clone());
+        Given {
+            culprit: holder.unwrap_or_else(|| workload.culprit(&field)),
+            endpoint,
+        }
+    });
+    named.collect()
+}
+
+/// A command with its variables put in, as the kubelet does it for `$(NAME)` and a shell for
+/// `$NAME` and `${NAME}`. What is not known stays.
+fn expanded(command: &str, variables: &[(String, String, Culprit)]) -> String {
+    let mut expanded = String::with_capacity(command.len());
+    let mut rest = command;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let (close, from) = match after.as_bytes().first() {
+            Some(b'(') => (Some(')'), 1),
+            Some(b'{') => (Some('}'), 1),
+            _ => (None, 0),
+        };
+        let name = after.get(from..).unwrap_or_default();
+        let length = name
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(name.len());
+        let (name, tail) = name.split_at(length);
+        let tail = match close {
+            Some(close) => tail.strip_prefix(close),
+            None => Some(tail),
+        };
+        let value = variables.iter().find(|(known, ..)| known == name);
+        match (value, tail) {
+            (Some((_, value, _)), Some(tail)) => {
+                expanded.push_str(value);
+                rest = tail;
+            }
+            _ => {
+                expanded.push('$');
+                rest = after;
+            }
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
 /// The field of a variable whose value is exactly this host.
 pub(super) fn holder_of(
     pod: &Pod,
@@ -226,9 +296,16 @@ fn variables(
     let mut variables: Vec<(String, String, Culprit)> = Vec::new();
     for (index, variable) in container.spec.env.iter().flatten().enumerate() {
         let field = format!("{path}.env[{index}]");
+        let of_pod = variable
+            .value_from
+            .as_ref()
+            .and_then(|from| from.field_ref.as_ref());
         if let Some(value) = &variable.value {
             let culprit = workload.culprit(&format!("{field}.value"));
             variables.push((variable.name.clone(), value.clone(), culprit));
+        } else if of_pod.is_some_and(|from| from.field_path == "metadata.namespace") {
+            let culprit = workload.culprit(&field);
+            variables.push((variable.name.clone(), pod.namespace.clone(), culprit));
         } else if let Some(held) = files::holder_of_variable(container, &variable.name)
             && held.source == Source::ConfigMap
             && let Some(map) = view.get::<ConfigMap>(&pod.namespace, &held.name).found()

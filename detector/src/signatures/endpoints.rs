@@ -53,12 +53,106 @@ static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static KEYED_PORT: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)(?:^|[\s;?&,])port ?= ?(?P<port>\d{2,5})\b").ok());
 
+/// How a script names the address that it waits for: `nc -z db 5432`.
+static PROBED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        (?:\b(?:nc|ncat|netcat|telnet)(?:\s+-\w+(?:\s+\d+)?)*\s+|/dev/tcp/)
+        (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)
+        [\s/]\s*(?P<port>\d{1,5})\b",
+    )
+    .ok()
+});
+
+/// How a database's own client is told where it is: `pg_isready -h db -p 5432`.
+static CLIENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        \b(?P<tool>pg_isready|psql|mysqladmin|mysql|mariadb-admin|mariadb|redis-cli|mongosh)\s
+        (?P<arguments>[^;|&\n]*)",
+    )
+    .ok()
+});
+
+static CLIENT_HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?:^|\s)(?:-h|--host)[\s=]*(?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?:\s|$)",
+    )
+    .ok()
+});
+
+/// A password is what `-p` means to the clients of MySQL.
+static CLIENT_PORT: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?:^|\s)(?:-p|-P|--port)[\s=]*(?P<port>\d{1,5})(?:\s|$)").ok());
+
+/// A name that a script looks up.
+static LOOKED_UP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        \b(?:nslookup|getent\s+a?hosts)\s+
+        (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)\.?(?:[\s;)&|]|$)",
+    )
+    .ok()
+});
+
+/// The addresses that a command names: those of its tools' arguments first, then as in any text.
+pub fn in_command(command: &str) -> Vec<Endpoint> {
+    let mut found = Vec::new();
+    let named = |host: &str, port: Option<u16>| Endpoint {
+        host: host.to_owned(),
+        port,
+        is_url: true,
+    };
+    for probed in PROBED
+        .iter()
+        .flat_map(|pattern| pattern.captures_iter(command))
+    {
+        let part = |name: &str| probed.name(name).map_or("", |part| part.as_str());
+        found.push(named(part("host"), part("port").parse().ok()));
+    }
+    for client in CLIENT
+        .iter()
+        .flat_map(|pattern| pattern.captures_iter(command))
+    {
+        let part = |name: &str| client.name(name).map_or("", |part| part.as_str());
+        let of = |pattern: &Option<Regex>, name: &str| {
+            let captures = pattern.as_ref()?.captures(part("arguments"))?;
+            Some(captures.name(name)?.as_str().to_owned())
+        };
+        let port = of(&CLIENT_PORT, "port").and_then(|port| port.parse().ok());
+        let implied = match part("tool") {
+            "pg_isready" | "psql" => default_port("postgres"),
+            "redis-cli" => default_port("redis"),
+            "mongosh" => default_port("mongodb"),
+            _ => default_port("mysql"),
+        };
+        found.extend(of(&CLIENT_HOST, "host").map(|host| named(&host, port.or(implied))));
+    }
+    for looked_up in LOOKED_UP
+        .iter()
+        .flat_map(|pattern| pattern.captures_iter(command))
+    {
+        found.extend(
+            looked_up
+                .name("host")
+                .map(|host| named(host.as_str(), None)),
+        );
+    }
+    found.extend(endpoints(command));
+    found
+}
+
 /// Makes the patterns ready.
 pub(super) fn prepare() {
+    LazyLock::force(&CLIENT);
+    LazyLock::force(&CLIENT_HOST);
+    LazyLock::force(&CLIENT_PORT);
     LazyLock::force(&KEYED);
     LazyLock::force(&KEYED_PORT);
     LazyLock::force(&URL);
     LazyLock::force(&BARE);
+    LazyLock::force(&LOOKED_UP);
+    LazyLock::force(&PROBED);
 }
 
 /// The addresses that a text names: of URLs first, then of connection strings, then whatever looks

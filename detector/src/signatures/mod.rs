@@ -10,7 +10,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-pub use endpoints::{Endpoint, default_port, endpoints};
+pub use endpoints::{Endpoint, default_port, endpoints, in_command};
 use table::TABLE;
 
 /// What a line means.

@@ -330,3 +330,44 @@ fn what_says_nothing() {
         assert_eq!(said(line), "", "{line}");
     }
 }
+
+#[test]
+fn what_a_command_waits_for() {
+    for (command, addresses) in [
+        (
+            "sh -c until nc -z -w 2 pg.data 5432; do echo waiting; sleep 2; done",
+            "pg.data:5432",
+        ),
+        (
+            "while ! nc -zv 10.0.0.7 6379 ; do sleep 1; done",
+            "10.0.0.7:6379",
+        ),
+        (
+            "until (echo > /dev/tcp/broker/9092) 2>/dev/null; do sleep 1; done",
+            "broker:9092",
+        ),
+        ("pg_isready -h pg.data -p 5433 -U app", "pg.data:5433"),
+        ("mysqladmin ping -h mysql -psecret", "mysql:3306"),
+        ("redis-cli -h cache ping | grep PONG", "cache:6379"),
+        (
+            "until nslookup db.shop.svc.cluster.local; do sleep 2; done",
+            "db.shop.svc.cluster.local",
+        ),
+        ("until nslookup db.$(cat /namespace); do sleep 2; done", ""),
+        ("/wait-for-it.sh db:5432 -t 0", "db:5432"),
+        (
+            "until curl -sf http://config:8888/health; do sleep 5; done",
+            "config:8888",
+        ),
+        ("sync --once --from=/a --to=/b", ""),
+    ] {
+        let named: Vec<String> = in_command(command)
+            .into_iter()
+            .map(|one| match one.port {
+                Some(port) => format!("{}:{port}", one.host),
+                None => one.host,
+            })
+            .collect();
+        assert_eq!(named.join(" "), addresses, "{command}");
+    }
+}

@@ -522,3 +522,84 @@ fn what_is_behind_the_dependency_explains_it() {
     );
     assert_eq!(state.verdicts()[0].affected[0].name, "web");
 }
+
+/// A pod of the Deployment `api` whose init container runs this since a time.
+fn awaiting(command: &str, since: &str) -> String {
+    format!(
+        "
+- apiVersion: apps/v1
+  kind: ReplicaSet
+  metadata: {{name: api-1, namespace: shop, uid: ars, ownerReferences: [{{apiVersion: apps/v1, kind: Deployment, name: api, uid: a, controller: true}}]}}
+  spec: {{selector: {{}}}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {{name: api, namespace: shop, uid: p, labels: {{app: api}}, ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: api-1, uid: ars, controller: true}}]}}
+  spec:
+    nodeName: n1
+    initContainers:
+    - name: wait
+      env: [{{name: DB_HOST, value: db}}, {{name: NAMESPACE, valueFrom: {{fieldRef: {{fieldPath: metadata.namespace}}}}}}]
+      command: [sh, -c, {command:?}]
+    containers: [{{name: app}}]
+  status:
+    phase: Pending
+    podIP: 10.244.1.9
+    conditions: [{{type: Ready, status: 'False'}}]
+    initContainerStatuses:
+    - name: wait
+      image: ''
+      imageID: ''
+      ready: false
+      restartCount: 0
+      state: {{running: {{startedAt: '{since}'}}}}
+"
+    )
+}
+
+#[test]
+fn an_init_container_that_waits_without_a_word() {
+    let silent = |command, db: &str| {
+        State::of(&awaiting(command, "2026-11-24T11:50:00Z"))
+            .and(db)
+            .at("2026-11-24T12:00:00Z")
+    };
+    let command = "until nc -z ${DB_HOST}.$NAMESPACE 5432; do sleep 2; done";
+    let declared = "{name: pg, containerPort: 5432}";
+    let up = db("db", PORT, "True", declared);
+    let deny = "
+- apiVersion: networking.k8s.io/v1
+  kind: NetworkPolicy
+  metadata: {name: db, namespace: shop}
+  spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}
+";
+    check(silent(command, &up), &[]);
+    check(
+        silent(command, &up).and(deny),
+        &[
+            "likely network-policy-blocks-ingress Deployment shop/api <- NetworkPolicy shop/db spec.ingress",
+        ],
+    );
+    check(
+        silent(command, &db("db", PORT, "False", declared)),
+        &["likely dependency-unreachable Deployment shop/api <- Service shop/db"],
+    );
+    check(
+        silent("until nslookup orders-db; do sleep 2; done", &up),
+        &[
+            "likely dependency-unreachable Deployment shop/api <- Deployment shop/api spec.template.spec.initContainers[0].command",
+        ],
+    );
+    // What leads out of the cluster may be a long download.
+    check(
+        silent("wget -q https://files.example.com/model.bin", &up),
+        &[],
+    );
+    // It has only just begun.
+    let young = State::of(&awaiting(command, "2026-11-24T11:59:30Z"));
+    check(
+        young
+            .and(&db("db", PORT, "False", declared))
+            .at("2026-11-24T12:00:00Z"),
+        &[],
+    );
+}
