@@ -161,7 +161,10 @@ fn nothing_is_left_of_a_run_that_was_killed() {
     assert!(crashbook(&state, &["up"]).status().unwrap().success());
     let run = [&["run", "--on", "kind"], &SCENARIOS[..]].concat();
     let started = Instant::now();
-    assert!(crashbook(&state, &run).status().unwrap().success());
+    let output = crashbook(&state, &run).stdout(Stdio::piped()).output();
+    let output = output.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
     let whole = started.elapsed();
     let before = journals(&state);
     let mut wrong = Vec::new();

@@ -122,7 +122,9 @@ enum Format {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = ["warn", "crashbook=info", "debug"][usize::from(cli.global.verbose.min(2))];
+    // Whoever asks tells of an answer that is an error: the client need not.
+    let level = ["warn,kube_client::client=off", "crashbook=info", "debug"];
+    let level = level[usize::from(cli.global.verbose.min(2))];
     let filter = EnvFilter::try_from_env("CRASHBOOK_LOG").unwrap_or_else(|_| level.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
