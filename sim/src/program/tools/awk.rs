@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -117,8 +118,12 @@ impl Value {
 
     fn text(&self) -> String {
         match self {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is whole, and not so large"
+            )]
             Self::Number(number) if number.fract() == 0.0 && number.abs() < 1e16 => {
-                format!("{number:.0}")
+                (*number as i64).to_string()
             }
             Self::Number(number) => {
                 let text = format!("{number:.6}");
@@ -947,6 +952,11 @@ impl Machine<'_, '_> {
     /// Statements that never wait.
     fn leaf(&mut self, statement: &Statement) -> Result<Flow, Wrong> {
         match statement {
+            // What is assigned, nobody asks for again.
+            Statement::Expr(Expr::Assign(place, "", value)) => {
+                let value = self.value(value)?;
+                self.assign(place, value)?;
+            }
             Statement::Expr(expr) => {
                 self.value(expr)?;
             }
@@ -1037,14 +1047,26 @@ impl Machine<'_, '_> {
     fn assign(&mut self, place: &Expr, value: Value) -> Result<(), Wrong> {
         match place {
             Expr::Variable(name) => {
-                let old = self.variables.insert(name.clone(), value.clone());
-                self.account(name, old, &value);
+                self.held += size_of(name, &value);
+                let old = match self.variables.get_mut(name) {
+                    Some(known) => Some(mem::replace(known, value)),
+                    None => self.variables.insert(name.clone(), value),
+                };
+                self.forget(name.len(), old);
             }
             Expr::Element(array, key) => {
                 let key = self.value(key)?.text();
-                let entries = self.arrays.entry(array.clone()).or_default();
-                let old = entries.insert(key.clone(), value.clone());
-                self.account(&key, old, &value);
+                self.held += size_of(&key, &value);
+                let length = key.len();
+                let old = match self.arrays.get_mut(array) {
+                    Some(entries) => entries.insert(key, value),
+                    None => {
+                        let entries = BTreeMap::from([(key, value)]);
+                        self.arrays.insert(array.clone(), entries);
+                        None
+                    }
+                };
+                self.forget(length, old);
             }
             Expr::Field(number) => {
                 let index = to_usize(self.value(number)?.number());
@@ -1066,11 +1088,10 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    fn account(&mut self, key: &str, old: Option<Value>, new: &Value) {
-        if let Some(old) = old {
-            self.held = self.held.saturating_sub(size_of(key, &old));
-        }
-        self.held += size_of(key, new);
+    /// Gives back what an old value took, that had a key of this length.
+    fn forget(&mut self, key: usize, old: Option<Value>) {
+        let size = old.map_or(0, |old| size_of_entry(key, &old));
+        self.held = self.held.saturating_sub(size);
     }
 
     fn value(&mut self, expr: &Expr) -> Result<Value, Wrong> {
@@ -1302,11 +1323,15 @@ impl Machine<'_, '_> {
 }
 
 fn size_of(key: &str, value: &Value) -> u64 {
+    size_of_entry(key.len(), value)
+}
+
+fn size_of_entry(key: usize, value: &Value) -> u64 {
     let text = match value {
         Value::Number(_) => 0,
         Value::Text(text) | Value::Input(text) => text.len(),
     };
-    ENTRY + u64::try_from(key.len() + text).unwrap_or(u64::MAX)
+    ENTRY + u64::try_from(key + text).unwrap_or(u64::MAX)
 }
 
 fn compute(sign: &str, left: f64, right: f64, line: usize) -> Result<f64, Wrong> {

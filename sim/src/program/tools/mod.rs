@@ -781,12 +781,13 @@ fn formatted(format: &str, next: &mut dyn FnMut(char) -> String) -> String {
             letters.next();
         }
         let number = |letters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
-            let mut digits = String::new();
-            while let Some(digit) = letters.peek().filter(|letter| letter.is_ascii_digit()) {
-                digits.push(*digit);
+            let mut width: Option<usize> = None;
+            while let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10)) {
+                let so_far = width.unwrap_or(0).saturating_mul(10);
+                width = Some((so_far + digit as usize).min(1 << 20));
                 letters.next();
             }
-            digits.parse::<usize>().ok().map(|width| width.min(1 << 20))
+            width
         };
         let width = number(&mut letters).unwrap_or(0);
         let mut precision = None;
@@ -820,15 +821,15 @@ fn formatted(format: &str, next: &mut dyn FnMut(char) -> String) -> String {
         };
         let room = width.saturating_sub(text.chars().count());
         let fill = if zero && !left && kind != 's' {
-            "0"
+            '0'
         } else {
-            " "
+            ' '
         };
         if left {
             out.push_str(&text);
-            out.push_str(&" ".repeat(room));
-        } else {
-            out.push_str(&fill.repeat(room));
+        }
+        out.extend(std::iter::repeat_n(fill, room));
+        if !left {
             out.push_str(&text);
         }
     }
