@@ -25,6 +25,7 @@ const PULLING: &[&str] = &[
     "ImagePullBackOff",
     "RegistryUnavailable",
     "ImageInspectError",
+    "SignatureValidationFailed",
 ];
 
 /// How long the event that tells why a pull failed may be on its way.
@@ -98,12 +99,37 @@ const NOT_FOUND: &[&str] = &[
     "404 Not Found",
 ];
 
+/// The node has no room for the image.
+const NO_ROOM: &[&str] = &["no space left on device", "disk quota exceeded"];
+
+/// The node's own runtime is at fault, whatever else its words tell: its socket does not answer, or
+/// its disk cannot be written.
+const OF_NODE: &[&str] = &["dial unix", "read-only file system", "input/output error"];
+
+/// What came is not what was asked for: cut off, or changed on its way.
+const SPOILT: &[&str] = &[
+    "unexpected commit digest",
+    "failed size validation",
+    "filesystem layer verification failed",
+    "content digest",
+    "SignatureValidationFailed",
+];
+
+/// What came cannot be unpacked.
+const UNPACKED: &[&str] = &[
+    "failed to extract layer",
+    "failed to register layer",
+    "failed to unpack",
+    "failed to apply layer",
+];
+
 /// What can never become an image.
 const INVALID: &[&str] = &[
     "invalid reference format",
     "couldn't parse image name",
     "no match for platform in manifest",
     "no matching manifest for",
+    "no child with platform",
     "no image found in image index for architecture",
     "does not match the specified platform",
     "cannot be used on this platform",
@@ -141,7 +167,7 @@ pub(super) fn unpulled<'a, 'p>(pod: &'p Pod, view: &View<'a>) -> Vec<Unpulled<'a
             .or_else(|| words_of_sibling(pod, image, view));
         let (class, confidence) = match (error, words) {
             (None, _) => (Class::ImageInvalid, Confidence::Certain),
-            (Some(_), Some(words)) => classify(words, image, has_pull_secrets(pod))?,
+            (Some(_), Some(words)) => classify(words, image, has_pull_secrets(pod)),
             (Some(_), None) => guessed(pod, view)?,
         };
         let words = words.unwrap_or(if message.is_empty() { reason } else { message });
@@ -205,7 +231,7 @@ fn has_pull_secrets(pod: &Pod) -> bool {
 
 /// The class of what a runtime says of a failed pull. What goes wrong on the way comes first: an
 /// address that is `not found`, a token that cannot be fetched.
-fn classify(words: &str, image: &str, with_secrets: bool) -> Option<(Class, Confidence)> {
+fn classify(words: &str, image: &str, with_secrets: bool) -> (Class, Confidence) {
     // The image's own name can hold any word.
     let mut words = words.to_owned();
     let name = image.split('@').next().unwrap_or(image);
@@ -218,26 +244,43 @@ fn classify(words: &str, image: &str, with_secrets: bool) -> Option<(Class, Conf
     }
     let words = &words;
     let says = |words: &str, parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if says(words, NO_ROOM) {
+        return (Class::NodePressureEviction, Confidence::Likely);
+    }
+    if says(words, OF_NODE) {
+        return (Class::SandboxFailed, Confidence::Likely);
+    }
     if says(words, INVALID) {
-        return Some((Class::ImageInvalid, Confidence::Certain));
+        return (Class::ImageInvalid, Confidence::Certain);
     }
     if says(words, UNREACHABLE) {
-        return Some((Class::RegistryUnreachable, Confidence::Certain));
+        return (Class::RegistryUnreachable, Confidence::Certain);
     }
     // A registry that does not tell strangers what it has: the two cannot be told apart.
     if words.contains("repository does not exist or may require") {
         let (registry, path) = reference(image);
         let is_public = registry == DEFAULT_REGISTRY && path.starts_with("library/");
-        return Some(if is_public && !with_secrets {
+        return if is_public && !with_secrets {
             (Class::ImageNotFound, Confidence::Likely)
         } else {
             (Class::ImageAuthFailed, Confidence::Likely)
-        });
+        };
     }
     if says(words, REFUSED) {
-        return Some((Class::ImageAuthFailed, Confidence::Certain));
+        return (Class::ImageAuthFailed, Confidence::Certain);
     }
-    says(words, NOT_FOUND).then_some((Class::ImageNotFound, Confidence::Certain))
+    if says(words, NOT_FOUND) {
+        return (Class::ImageNotFound, Confidence::Certain);
+    }
+    if says(words, UNPACKED) {
+        return (Class::ImageInvalid, Confidence::Likely);
+    }
+    // What is left lies between the node and the registry, most often.
+    let is_known = says(words, SPOILT) || words.contains("unexpected status");
+    match is_known {
+        true => (Class::RegistryUnreachable, Confidence::Likely),
+        false => (Class::RegistryUnreachable, Confidence::Possible),
+    }
 }
 
 /// What images without a registry's name belong to.
@@ -320,13 +363,14 @@ mod tests {
 
     #[test]
     fn what_runtimes_say() {
-        let check = |image: &str, words: &str, expected: Option<Class>| {
-            let class = classify(words, image, false).map(|(class, _)| class);
+        let check = |image: &str, words: &str, expected: Class| {
+            let (class, _) = classify(words, image, false);
             assert_eq!(class, expected, "{words}");
         };
-        let not_found = Some(Class::ImageNotFound);
-        let refused = Some(Class::ImageAuthFailed);
-        let unreachable = Some(Class::RegistryUnreachable);
+        let not_found = Class::ImageNotFound;
+        let refused = Class::ImageAuthFailed;
+        let unreachable = Class::RegistryUnreachable;
+        let invalid = Class::ImageInvalid;
         check(
             "r.io/a:1",
             "failed to resolve reference \"r.io/a:1\": r.io/a:1: not found",
@@ -366,16 +410,40 @@ mod tests {
             "429 Too Many Requests - toomanyrequests: You have reached your unauthenticated pull rate limit",
             unreachable,
         );
+        check("a", "no match for platform in manifest: not found", invalid);
         check(
             "a",
-            "no match for platform in manifest: not found",
-            Some(Class::ImageInvalid),
+            "choosing image instance: no image found in image index for architecture \"arm64\"",
+            invalid,
         );
         check(
             "a",
-            "failed to extract layer: no space left on device",
-            None,
+            "failed to pull and unpack image \"a\": failed to extract layer sha256:0: mount callback failed \
+             on /tmp/x: write /tmp/x/usr/lib/a.so: no space left on device: unknown",
+            Class::NodePressureEviction,
         );
+        check(
+            "a",
+            "failed to register layer: Error processing tar file(exit status 1): unexpected EOF",
+            unreachable,
+        );
+        check(
+            "a",
+            "failed to register layer: lchown /x: invalid argument",
+            invalid,
+        );
+        check(
+            "a",
+            "failed commit on ref \"layer-sha256:0\": unexpected commit digest sha256:1, expected sha256:0",
+            unreachable,
+        );
+        check(
+            "a",
+            "connection error: desc = \"transport: Error while dialing: dial unix \
+             /run/containerd/containerd.sock: connect: connection refused\"",
+            Class::SandboxFailed,
+        );
+        check("a", "something that nobody has seen", unreachable);
     }
 
     #[test]

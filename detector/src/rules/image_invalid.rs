@@ -3,14 +3,15 @@
 //!
 //! # What it finds
 //!
-//! A container whose image reference does not parse; whose image is made for another architecture;
-//! or whose image is not on the node while its pull policy is `Never`.
+//! A container whose image reference does not parse; whose image is made for another architecture,
+//! or cannot be unpacked; or whose image is not on the node while its pull policy is `Never`.
 //!
 //! # How it tells
 //!
 //! The container waits with `InvalidImageName` or `ErrImageNeverPull`, or the runtime says that
-//! nothing in the manifest matches the platform. An image of one foreign architecture can be
-//! pulled, and its program then fails with `exec format error`, in the runtime's words or its log.
+//! nothing in the manifest matches the platform, or (`likely`) that a layer cannot be unpacked. An
+//! image of one foreign architecture can be pulled, and its program then fails with `exec format
+//! error`, in the runtime's words or its log.
 //!
 //! # Not before
 //!

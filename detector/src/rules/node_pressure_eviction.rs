@@ -47,12 +47,16 @@ use crate::finding::Finding;
 use crate::kubernetes::quantity::Quantity;
 use crate::observation::{FsUse, NodeStats, PodUse};
 use crate::rules::eviction::{self, Eviction, Shortage};
-use crate::rules::{Judge, Rule, replicas};
+use crate::rules::{Judge, Rule, image, replicas};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule =
-    Rule { class: Class::NodePressureEviction, needs: &[], judges: &[Judge::Node(judge)] };
+    Rule {
+        class: Class::NodePressureEviction,
+        needs: &[],
+        judges: &[Judge::Node(judge), Judge::Pod(judge_pull)],
+    };
 
 /// How long an eviction counts.
 const LASTING: SignedDuration = SignedDuration::from_mins(10);
@@ -244,6 +248,41 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
             finding.evidence.extend(event.cloned());
             findings.push(finding);
         }
+    }
+}
+
+/// A pull that ends for want of room tells of a full disk before its kubelet does.
+fn judge_pull(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(name) = pod.node.as_deref().filter(|_| !pod.is_untroubled()) else {
+        return;
+    };
+    for unpulled in image::unpulled(pod, view) {
+        if unpulled.class != Class::NodePressureEviction {
+            continue;
+        }
+        let node = Reference::cluster("Node", name);
+        let of_pod = image::finding(&unpulled, pod, view, (None, ""));
+        let summary = format!(
+            "Node {name} has no room for the image of container {} of {}: {}",
+            unpulled.container.name(),
+            of_pod.subject,
+            unpulled.error
+        );
+        let field = format!("status.conditions[type={}]", Resource::ImageFs.condition());
+        let culprit = node.clone().field(field);
+        findings.push(
+            Finding::new(Class::NodePressureEviction, node.clone(), culprit, of_pod.since, summary)
+                .confidence(unpulled.confidence)
+                .detail("resource", Resource::ImageFs.name())
+                .evidence(of_pod.evidence)
+                .remedy(
+                    "Remove what fills the node's disk, such as images that nobody uses",
+                    format!("kubectl describe node {name}"),
+                )
+                .affects([of_pod.subject])
+                // What the node itself says of its disk tells more.
+                .explained_by([node]),
+        );
     }
 }
 

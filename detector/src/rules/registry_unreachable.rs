@@ -9,7 +9,9 @@
 //!
 //! The container waits with `ErrImagePull` or `ImagePullBackOff`, and the runtime's words tell of
 //! the way to the registry: a name, a connection, a certificate, a limit of the rate, an answer
-//! that it cannot serve.
+//! that it cannot serve, a layer that arrived cut off or changed. Words of no known class are taken
+//! for such, and it is then `possible`: what the image, the credentials and the node are to blame
+//! for, runtimes say in few ways.
 //!
 //! # Not before
 //!
@@ -18,6 +20,9 @@
 //! # Looks like
 //!
 //! - `image-not-found`, `image-auth-failed`: the registry did answer.
+//! - `image-invalid`: the image arrived, and cannot be unpacked.
+//! - `node-pressure-eviction`: the node has no room for the image.
+//! - `sandbox-failed`: the node's runtime itself does not answer.
 //!
 //! # Remedy
 //!

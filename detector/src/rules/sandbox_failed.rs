@@ -9,7 +9,9 @@
 //!
 //! The containers wait with `ContainerCreating`, none runs, and the pod's last event
 //! `FailedCreatePodSandBox` is recent. The Node is to blame, for its plugin and runtime serve all
-//! pods; the pod itself where it asks for a runtime that the node does not have.
+//! pods; the pod itself where it asks for a runtime that the node does not have. A runtime whose
+//! socket does not answer, or whose disk cannot be written, when an image is to be pulled is to
+//! blame in the same way (`likely`).
 //!
 //! # Not before
 //!
@@ -31,7 +33,7 @@ use jiff::SignedDuration;
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::{Judge, Need, Rule, out_of_memory};
+use crate::rules::{Judge, Need, Rule, image, out_of_memory};
 use crate::verdict::{Class, Reference};
 use crate::view::View;
 
@@ -48,6 +50,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     if pod.phase() != "Pending" && pod.is_ready() || pod.is_finished() || pod.deleting.is_some() {
         return;
     }
+    unpulled(pod, view, findings);
     let waits = |container: &Container<'_>| {
         matches!(container.waiting(), Some(("ContainerCreating" | "PodInitializing", _)))
     };
@@ -91,4 +94,31 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .evidence([event.evidence()])
             .remedy("See to the node's network plugin and container runtime", command),
     );
+}
+
+/// The runtime that is to pull the images does not answer, or cannot write its disk: it would make
+/// no sandbox either.
+fn unpulled(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(node) = pod.node.as_deref() else {
+        return;
+    };
+    let node = Reference::cluster("Node", node);
+    for unpulled in image::unpulled(pod, view) {
+        if unpulled.class != Class::SandboxFailed {
+            continue;
+        }
+        let error = unpulled.error.clone();
+        let problem = format!("cannot be pulled by {node}'s runtime: {error}");
+        let finding = image::finding(&unpulled, pod, view, (Some(node.clone().whole()), &problem));
+        if !view.ripe(finding.since, PATIENCE) {
+            continue;
+        }
+        let command = format!("kubectl describe node {}", node.name);
+        findings.push(
+            finding
+                .detail("error", error)
+                .explained_by([node.clone()])
+                .remedy("See to the node's container runtime and its disk", command),
+        );
+    }
 }

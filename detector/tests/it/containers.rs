@@ -227,6 +227,29 @@ fn each_failed_pull_may_tell_of_itself_in_other_words() {
 }
 
 #[test]
+fn a_node_that_cannot_take_an_image() {
+    let full =
+        "failed to extract layer sha256:0: write /var/lib/a.so: no space left on device: unknown";
+    let full = State::of(&unpulled(full));
+    let said = "likely node-pressure-eviction Node worker <- Node worker \
+                status.conditions[type=DiskPressure] {\"resource\":\"imagefs\"} affects Pod shop/web";
+    full.says(&[said]);
+    // Once its kubelet says so itself, there is one verdict.
+    let pressed = "apiVersion: v1
+kind: Node
+metadata: {name: worker, uid: n-1, creationTimestamp: '2026-11-24T10:00:00Z'}
+status: {conditions: [{type: Ready, status: 'True'}, {type: DiskPressure, status: 'True', lastTransitionTime: '2026-11-24T11:58:00Z'}]}
+";
+    full.and(pressed).names(
+        &["certain node-pressure-eviction Node worker <- Node worker \
+         status.conditions[type=DiskPressure] affects Pod shop/web"],
+    );
+    let gone = "connection error: desc = \"transport: Error while dialing: dial unix \
+                /run/containerd/containerd.sock: connect: connection refused\"";
+    State::of(&unpulled(gone)).names(&["likely sandbox-failed Pod shop/web <- Node worker"]);
+}
+
+#[test]
 fn images_that_nobody_can_pull() {
     for reason in ["InvalidImageName", "ErrImageNeverPull"] {
         let waiting = unpulled("not present").replace("ErrImagePull", reason);
