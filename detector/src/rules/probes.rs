@@ -1,13 +1,18 @@
 //! What the rules of probes share: what a probe asks for, and what the kubelet says of it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Probe;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use crate::facts::{Container, Event, Pod};
 use crate::finding::Finding;
+use crate::kubernetes::services::{self, Host};
 use crate::rules::runs::{self, Ended, Killer};
-use crate::verdict::{Class, Evidence};
+use crate::rules::{dependency, tried};
+use crate::signatures::endpoints;
+use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
 /// One of a container's three probes.
@@ -189,7 +194,50 @@ pub(super) fn finding(
     if let Some(port) = port {
         finding = finding.detail("port", port);
     }
+    if trouble.is_none() {
+        finding = finding.explained_by(what_is_down(pod, container, view));
+    }
     finding
+}
+
+/// The most lines, from the end, in which a program that runs names what it waits for.
+const MOST_LINES: usize = 80;
+
+/// What would explain that a program does not say that it is well: the Services that it was given,
+/// or names, of which none of the pods is ready.
+fn what_is_down(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Reference> {
+    let given = tried::in_configuration(pod, container, view).into_iter();
+    let words = view.words_of_present_run(pod, container);
+    let lines = words
+        .iter()
+        .flat_map(|words| words.lines.iter().rev().take(MOST_LINES));
+    let named = lines.flat_map(|line| endpoints(&line.text));
+    let hosts: BTreeSet<String> = given
+        .map(|one| one.endpoint)
+        .chain(named)
+        .map(|endpoint| endpoint.host)
+        .collect();
+    let mut objects = Vec::new();
+    for host in hosts {
+        let Host::Service(service) = services::host(view, pod, &host) else {
+            continue;
+        };
+        let Some(pods) = services::pods(view, service) else {
+            continue;
+        };
+        let is_own = pods
+            .iter()
+            .any(|other| other.uid == pod.uid && other.name == pod.name);
+        let is_served = pods
+            .iter()
+            .any(|other| other.is_ready() && other.deleting.is_none());
+        if !is_own && !is_served {
+            objects.extend(dependency::explainers(service, view));
+        }
+    }
+    // The node that both run on explains nothing that it does not explain by itself.
+    objects.retain(|object| object.kind != "Node");
+    objects
 }
 
 /// The containers that a probe ended: as it does again and again, or still fails.

@@ -22,7 +22,9 @@
 //!
 //! - A crash loop: between its ends the container runs and is not ready either.
 //! - `node-not-ready`: the pod's condition Ready is False, its containers are ready.
-//! - A probe that fails because of what the program depends on is part of that verdict.
+//! - A probe that fails because of what the program depends on is part of that verdict: where a
+//!   Service that the program was given or names in its log has no ready pod, and something is known
+//!   to be wrong with what is behind it, over however many steps.
 //!
 //! # Remedy
 //!

@@ -1316,3 +1316,58 @@ fn a_pod_of_the_same_name_took_the_place_of_one_that_a_taint_removed() {
     let late = objects.replace("readyReplicas: 0", "readyReplicas: 1");
     State::of(&late).and(&removed).names(&[said]);
 }
+
+/// A pod that runs and is not ready, for its probe is answered with 503; given this address.
+fn unready(name: &str, upstream: &str) -> String {
+    let spec = format!(
+        "containers: [{{name: {name}, readinessProbe: {{httpGet: {{path: /ready, port: 8080}}}}, \
+         env: [{{name: UPSTREAM, value: 'http://{upstream}:80/api'}}]}}]"
+    );
+    let status = format!(
+        "phase: Running, conditions: [{{type: Ready, status: 'False', lastTransitionTime: '2026-11-24T11:51:00Z'}}], \
+         containerStatuses: [{{name: {name}, ready: false, restartCount: 0, state: {{running: {{startedAt: '2026-11-24T11:50:10Z'}}}}}}]"
+    );
+    let words = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+    pod(name, "", &spec, &status)
+        + &event(&format!("Pod/{name}"), "Unhealthy", words)
+        + &service(name)
+}
+
+fn service(name: &str) -> String {
+    format!(
+        "
+- apiVersion: v1
+  kind: Service
+  metadata: {{name: {name}, namespace: shop}}
+  spec: {{clusterIP: 10.96.0.9, selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}
+"
+    )
+}
+
+#[test]
+fn a_cause_three_steps_away() {
+    let stock = pod(
+        "stock",
+        "",
+        "containers: [{name: stock, image: stock, env: [{name: MODE, valueFrom: {configMapKeyRef: {name: stock, key: mode}}}]}]",
+        "phase: Pending, containerStatuses: [{name: stock, ready: false, restartCount: 0, \
+         state: {waiting: {reason: CreateContainerConfigError, message: 'configmap \"stock\" not found'}}}]",
+    );
+    let chain = State::of(&(unready("gateway", "cart") + &unready("cart", "prices")))
+        .and(&(unready("prices", "stock") + &stock + &service("stock")));
+    chain.names(&[
+        "certain config-map-missing Pod shop/stock <- ConfigMap shop/stock \
+         affects Pod shop/cart, Pod shop/gateway, Pod shop/prices",
+    ]);
+    // What is given something that serves has a trouble of its own.
+    let serves = pod(
+        "stock",
+        "",
+        "containers: [{name: stock}]",
+        "phase: Running, conditions: [{type: Ready, status: 'True'}], \
+         containerStatuses: [{name: stock, ready: true, restartCount: 0, state: {running: {startedAt: '2026-11-24T11:50:10Z'}}}]",
+    );
+    State::of(&(unready("prices", "stock") + &serves + &service("stock"))).names(&[
+        "certain readiness-probe-failing Pod shop/prices <- Pod shop/prices spec.containers[0].readinessProbe",
+    ]);
+}
