@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::bytes::{Captures, Regex, RegexBuilder};
 
 /// An address that a program names, as it names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,32 +13,41 @@ pub struct Endpoint {
     pub is_url: bool,
 }
 
+/// Bytes and no characters: hosts and ports are ASCII, and the patterns are a fraction as large.
+fn compiled(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(false).build().ok()
+}
+
+/// A part of what a pattern found; empty where it is not there.
+fn part<'t>(found: &Captures<'t>, name: &str) -> &'t str {
+    let part = found.name(name).map_or(&[][..], |part| part.as_bytes());
+    std::str::from_utf8(part).unwrap_or_default()
+}
+
 /// A URL, with the part before the host that drivers put there: `jdbc:postgresql://db:5432/shop`.
 static URL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?x)
         \b(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://
         (?:[^\s@/'\x22]*@)?
         (?P<host>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?)
         (?::(?P<port>\d{1,5})\b)?",
     )
-    .ok()
 });
 
 static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?x)
         (?:^|[\s'\x22=(,@<\[/])
         (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)
         :(?P<port>\d{2,5})\b",
     )
-    .ok()
 });
 
 /// A host that a connection string names by its key, as libpq, ADO.NET and ODBC write it:
 /// `host=db port=5432`, `Server=db,1433;`, `Data Source=tcp:db`.
 static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?xi)
         (?:^|[\s;?&'\x22`,({])
         (?:host|hostname|server|data\ source|addr|address)\ ?=\ ?(?:tcp:)?
@@ -46,53 +55,48 @@ static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         (?:[:,](?P<port>\d{2,5}))?
         (?:[\s;'\x22`,)}&]|$)",
     )
-    .ok()
 });
 
 /// The port that a connection string names by its key.
 static KEYED_PORT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)(?:^|[\s;?&,])port ?= ?(?P<port>\d{2,5})\b").ok());
+    LazyLock::new(|| compiled(r"(?i)(?:^|[\s;?&,])port ?= ?(?P<port>\d{2,5})\b"));
 
 /// How a script names the address that it waits for: `nc -z db 5432`.
 static PROBED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?x)
         (?:\b(?:nc|ncat|netcat|telnet)(?:\s+-\w+(?:\s+\d+)?)*\s+|/dev/tcp/)
         (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)
         [\s/]\s*(?P<port>\d{1,5})\b",
     )
-    .ok()
 });
 
 /// How a database's own client is told where it is: `pg_isready -h db -p 5432`.
 static CLIENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?x)
         \b(?P<tool>pg_isready|psql|mysqladmin|mysql|mariadb-admin|mariadb|redis-cli|mongosh)\s
         (?P<arguments>[^;|&\n]*)",
     )
-    .ok()
 });
 
 static CLIENT_HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?:^|\s)(?:-h|--host)[\s=]*(?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?:\s|$)",
     )
-    .ok()
 });
 
 /// A password is what `-p` means to the clients of MySQL.
 static CLIENT_PORT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?:^|\s)(?:-p|-P|--port)[\s=]*(?P<port>\d{1,5})(?:\s|$)").ok());
+    LazyLock::new(|| compiled(r"(?:^|\s)(?:-p|-P|--port)[\s=]*(?P<port>\d{1,5})(?:\s|$)"));
 
 /// A name that a script looks up.
 static LOOKED_UP: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
+    compiled(
         r"(?x)
         \b(?:nslookup|getent\s+a?hosts)\s+
         (?P<host>[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)\.?(?:[\s;)&|]|$)",
     )
-    .ok()
 });
 
 /// The addresses that a command names: those of its tools' arguments first, then as in any text.
@@ -105,19 +109,19 @@ pub fn in_command(command: &str) -> Vec<Endpoint> {
     };
     for probed in PROBED
         .iter()
-        .flat_map(|pattern| pattern.captures_iter(command))
+        .flat_map(|pattern| pattern.captures_iter(command.as_bytes()))
     {
-        let part = |name: &str| probed.name(name).map_or("", |part| part.as_str());
+        let part = |name| part(&probed, name);
         found.push(named(part("host"), part("port").parse().ok()));
     }
     for client in CLIENT
         .iter()
-        .flat_map(|pattern| pattern.captures_iter(command))
+        .flat_map(|pattern| pattern.captures_iter(command.as_bytes()))
     {
-        let part = |name: &str| client.name(name).map_or("", |part| part.as_str());
+        let part = |name| part(&client, name);
         let of = |pattern: &Option<Regex>, name: &str| {
-            let captures = pattern.as_ref()?.captures(part("arguments"))?;
-            Some(captures.name(name)?.as_str().to_owned())
+            let captures = pattern.as_ref()?.captures(part("arguments").as_bytes())?;
+            Some(self::part(&captures, name).to_owned())
         };
         let port = of(&CLIENT_PORT, "port").and_then(|port| port.parse().ok());
         let implied = match part("tool") {
@@ -130,13 +134,9 @@ pub fn in_command(command: &str) -> Vec<Endpoint> {
     }
     for looked_up in LOOKED_UP
         .iter()
-        .flat_map(|pattern| pattern.captures_iter(command))
+        .flat_map(|pattern| pattern.captures_iter(command.as_bytes()))
     {
-        found.extend(
-            looked_up
-                .name("host")
-                .map(|host| named(host.as_str(), None)),
-        );
+        found.push(named(part(&looked_up, "host"), None));
     }
     found.extend(endpoints(command));
     found
@@ -168,8 +168,11 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
         }
     };
     if text.contains("://") {
-        for url in URL.iter().flat_map(|pattern| pattern.captures_iter(text)) {
-            let part = |name: &str| url.name(name).map_or("", |part| part.as_str());
+        for url in URL
+            .iter()
+            .flat_map(|pattern| pattern.captures_iter(text.as_bytes()))
+        {
+            let part = |name| part(&url, name);
             let port = part("port").parse().ok();
             add(Endpoint {
                 host: part("host").to_owned(),
@@ -179,16 +182,19 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
         }
     }
     if text.contains('=') {
-        for keyed in KEYED.iter().flat_map(|pattern| pattern.captures_iter(text)) {
-            let part = |name: &str| keyed.name(name).map_or("", |part| part.as_str());
+        for keyed in KEYED
+            .iter()
+            .flat_map(|pattern| pattern.captures_iter(text.as_bytes()))
+        {
+            let part = |name| part(&keyed, name);
             let host = part("host");
             let is_name = host.contains(|c: char| c.is_ascii_alphabetic());
             if !is_name && host.parse::<std::net::IpAddr>().is_err() {
                 continue;
             }
             let port = || {
-                let port = KEYED_PORT.as_ref()?.captures(text)?;
-                port.name("port")?.as_str().parse().ok()
+                let port = KEYED_PORT.as_ref()?.captures(text.as_bytes())?;
+                self::part(&port, "port").parse().ok()
             };
             add(Endpoint {
                 host: host.to_owned(),
@@ -198,8 +204,11 @@ pub fn endpoints(text: &str) -> Vec<Endpoint> {
         }
     }
     if text.contains(':') {
-        for bare in BARE.iter().flat_map(|pattern| pattern.captures_iter(text)) {
-            let part = |name: &str| bare.name(name).map_or("", |part| part.as_str());
+        for bare in BARE
+            .iter()
+            .flat_map(|pattern| pattern.captures_iter(text.as_bytes()))
+        {
+            let part = |name| part(&bare, name);
             let host = part("host");
             let is_name = host.contains(|c: char| c.is_ascii_alphabetic());
             let Some(port) = part("port").parse().ok().filter(|port| *port > 0) else {

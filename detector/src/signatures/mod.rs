@@ -4,13 +4,15 @@
 //! asks sees to that. What the state of objects can tell is not asked of words.
 
 mod endpoints;
+mod literals;
 mod table;
 
 use std::sync::{LazyLock, OnceLock};
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 pub use endpoints::{Endpoint, default_port, endpoints, in_command};
+use literals::Sieve;
 use table::TABLE;
 
 /// What a line means.
@@ -98,23 +100,16 @@ impl Said {
     }
 }
 
-static SET: LazyLock<RegexSet> = LazyLock::new(|| {
-    let patterns = TABLE.iter().map(|signature| signature.pattern);
-    let set = RegexSetBuilder::new(patterns)
-        .unicode(false)
-        .size_limit(64 << 20)
-        .build();
-    // A pattern that does not compile is a mistake in the table, which a test finds.
-    set.unwrap_or_else(|_| RegexSet::empty())
-});
+static SIEVE: LazyLock<Sieve> =
+    LazyLock::new(|| Sieve::new(TABLE.iter().map(|signature| signature.pattern)));
 
-/// Each pattern by itself, compiled when a line first matches it.
+/// Each pattern by itself, compiled when a line first may match it.
 static PATTERNS: LazyLock<Vec<OnceLock<Option<Regex>>>> =
     LazyLock::new(|| TABLE.iter().map(|_| OnceLock::new()).collect());
 
 /// Makes the patterns ready, which takes a moment: whoever is to answer at once does so before.
 pub fn prepare() {
-    LazyLock::force(&SET);
+    LazyLock::force(&SIEVE);
     for (index, pattern) in PATTERNS.iter().enumerate() {
         pattern.get_or_init(|| compiled(index));
     }
@@ -136,13 +131,19 @@ pub fn read(line: &str) -> Option<Said> {
     } else {
         line
     };
-    let index = SET.matches(line.as_bytes()).iter().next()?;
-    let meaning = TABLE.get(index)?.meaning;
-    let pattern = PATTERNS
-        .get(index)?
-        .get_or_init(|| compiled(index))
-        .as_ref()?;
-    let captures = pattern.captures(line.as_bytes())?;
+    let (meaning, captures) = SIEVE
+        .candidates(line.as_bytes())
+        .into_iter()
+        .find_map(|index| {
+            let pattern = PATTERNS
+                .get(index)?
+                .get_or_init(|| compiled(index))
+                .as_ref()?;
+            Some((
+                TABLE.get(index)?.meaning,
+                pattern.captures(line.as_bytes())?,
+            ))
+        })?;
     let field = |name: &&'static str| {
         let text = captures.name(name)?.as_bytes();
         let text = String::from_utf8_lossy(text).trim().to_owned();
