@@ -60,40 +60,22 @@ impl Engine {
     /// the latest before it.
     pub fn observe(&mut self, observation: Observation, now: Timestamp) {
         self.advance(now);
-        let of = match &observation {
-            Observation::Applied(object) | Observation::Deleted(object) => {
-                let meta = object.meta();
-                Some((
-                    object.kind(),
-                    meta.namespace.to_owned(),
-                    meta.name.to_owned(),
-                ))
-            }
-            Observation::Vanished {
-                kind,
-                namespace,
-                name,
-            } => Some((*kind, namespace.clone(), name.clone())),
-            Observation::Listed { kind, .. } => {
-                // What was absent without meaning may mean something now, whoever looked for it.
-                self.all_stale |= !self.memory.is_listed_everywhere(*kind);
-                None
-            }
-            // What an untroubled pod prints is looked at by none until it is there.
-            Observation::Log(log) => Some((Kind::Pod, log.namespace.clone(), log.pod.clone())),
-            _ => None,
+        // What was absent without meaning may mean something now, whoever looked for it.
+        if let Observation::Listed { kind, .. } = &observation {
+            self.all_stale |= !self.memory.is_listed_everywhere(*kind);
+        }
+        // While all is to be judged, what is seen changes no more than that.
+        let of = if self.all_stale {
+            None
+        } else {
+            judged_by(&observation)
         };
-        let touched = self.memory.observe(observation, self.now);
+        let touched = self.memory.observe(observation, self.now, !self.all_stale);
         if touched.is_empty() {
             return;
         }
         self.touch(touched);
-        if let Some(id) = of
-            && !self.all_stale
-            && is_judged(id.0)
-        {
-            self.stale.insert(Arc::new(id));
-        }
+        self.stale.extend(of.map(Arc::new));
     }
 
     /// Tells that time has passed and nothing was seen.
@@ -372,6 +354,29 @@ fn name_manager(pod: &Pod, view: &View<'_>, findings: &mut [Finding]) {
             .detail
             .insert("managedBy".to_owned(), serde_json::json!(manager));
     }
+}
+
+/// The object of which an observation tells, if any rule judges its kind.
+fn judged_by(observation: &Observation) -> Option<Id> {
+    let id = match observation {
+        Observation::Applied(object) | Observation::Deleted(object) => {
+            let meta = object.meta();
+            (
+                object.kind(),
+                meta.namespace.to_owned(),
+                meta.name.to_owned(),
+            )
+        }
+        Observation::Vanished {
+            kind,
+            namespace,
+            name,
+        } => (*kind, namespace.clone(), name.clone()),
+        // What an untroubled pod prints is looked at by none until it is there.
+        Observation::Log(log) => (Kind::Pod, log.namespace.clone(), log.pod.clone()),
+        _ => return None,
+    };
+    is_judged(id.0).then_some(id)
 }
 
 fn is_judged(kind: Kind) -> bool {

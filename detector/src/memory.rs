@@ -6,10 +6,11 @@ use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Service};
 
 use crate::facts::symbol::Symbols;
 use crate::facts::{self, Event, Log, Pod, Run, Symbol};
@@ -54,6 +55,11 @@ impl Key {
         Self::of(("on", node))
     }
 
+    /// What has an address in the cluster.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::of(("at", address))
+    }
+
     pub(crate) fn pods_of(controller_uid: &str) -> Self {
         Self::of(("of", controller_uid))
     }
@@ -85,6 +91,26 @@ impl Key {
 
     pub(crate) fn gone_from(node: &str) -> Self {
         Self::of(("gone from", node))
+    }
+}
+
+/// The keys of what has changed, where anyone wants to know.
+struct Touched {
+    wanted: bool,
+    keys: Vec<Key>,
+}
+
+impl Touched {
+    fn push(&mut self, key: impl FnOnce() -> Key) {
+        if self.wanted {
+            self.keys.push(key());
+        }
+    }
+
+    fn extend(&mut self, keys: impl FnOnce() -> Vec<Key>) {
+        if self.wanted {
+            self.keys.extend(keys());
+        }
     }
 }
 
@@ -136,7 +162,7 @@ impl Ord for ByName {
     }
 }
 
-/// Pods, or events, in the order of their namespaces and names.
+/// Pods, events or Services, in the order of their namespaces and names.
 #[derive(Debug)]
 struct Group<T>(Vec<Arc<T>>);
 
@@ -200,6 +226,8 @@ pub struct Memory {
     /// By the unique ids of their controllers.
     pods_of: HashMap<String, Siblings>,
     nominated_to: HashMap<Symbol, Group<Pod>>,
+    pods_at: HashMap<IpAddr, Group<Pod>>,
+    services_at: HashMap<IpAddr, Group<Service>>,
     nodes: Nodes,
     events_about: HashMap<Key, Group<Event>>,
     symbols: Symbols,
@@ -217,9 +245,18 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Takes in what was observed, and gives the keys of what has changed by it.
-    pub(crate) fn observe(&mut self, observation: Observation, now: Timestamp) -> Vec<Key> {
-        let mut touched = Vec::new();
+    /// Takes in what was observed, and gives the keys of what has changed by it: none where they are
+    /// not wanted, for they take longer than all the rest.
+    pub(crate) fn observe(
+        &mut self,
+        observation: Observation,
+        now: Timestamp,
+        wanted: bool,
+    ) -> Vec<Key> {
+        let mut touched = Touched {
+            wanted,
+            keys: Vec::new(),
+        };
         match observation {
             Observation::Applied(object) => self.apply(object, now, &mut touched),
             Observation::Deleted(object) => {
@@ -242,16 +279,16 @@ impl Memory {
             Observation::Listed { kind, namespace } => {
                 self.unreadable.remove(&kind);
                 if self.listed.entry(kind).or_default().insert(namespace) {
-                    touched.push(Key::of_kind(kind));
+                    touched.push(|| Key::of_kind(kind));
                 }
             }
             Observation::Unreadable { kind, because } => {
                 if self.unreadable.insert(kind, because).is_none() {
-                    touched.push(Key::of_kind(kind));
+                    touched.push(|| Key::of_kind(kind));
                 }
             }
             Observation::Log(log) => {
-                touched.push(Key::logs_of(&log.namespace, &log.pod));
+                touched.push(|| Key::logs_of(&log.namespace, &log.pod));
                 let namespace = self.logs.entry(log.namespace.clone()).or_default();
                 let pod = namespace.entry(log.pod.clone()).or_default();
                 pod.insert((log.container.clone(), log.run), Ok(log));
@@ -263,7 +300,7 @@ impl Memory {
                 run,
                 because,
             } => {
-                touched.push(Key::logs_of(&namespace, &pod));
+                touched.push(|| Key::logs_of(&namespace, &pod));
                 let pod = self
                     .logs
                     .entry(namespace)
@@ -274,17 +311,17 @@ impl Memory {
                 pod.entry((container, run)).or_insert(Err(because));
             }
             Observation::NodeStats { node, stats } => {
-                touched.push(Key::stats_of(&node));
+                touched.push(|| Key::stats_of(&node));
                 self.stats.insert(node, (now, stats));
             }
             Observation::CpuPeriods { node, periods } => {
-                touched.push(Key::stats_of(&node));
+                touched.push(|| Key::stats_of(&node));
                 let samples = self.periods.entry(node).or_default();
                 samples.retain(|(at, _)| now.duration_since(*at) < MEMORY_OF_THE_GONE);
                 samples.push((now, periods));
             }
         }
-        touched
+        touched.keys
     }
 
     /// Forgets what is too long gone, and gives the keys of what that changes.
@@ -322,7 +359,7 @@ impl Memory {
         touched
     }
 
-    fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Vec<Key>) {
+    fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Touched) {
         self.share(&mut object);
         let kind = object.kind();
         let meta = object.meta();
@@ -343,16 +380,16 @@ impl Memory {
             }
         }
         if let Some(old) = &old {
-            touched.extend(index_keys(old));
+            touched.extend(|| index_keys(old));
             self.unindex(old);
         }
         if place(&mut self.nodes, old.as_ref(), Some(&object)) {
-            touched.push(Key::scheduling());
+            touched.push(Key::scheduling);
         }
-        touched.push(Key::object(kind, &namespace, &name));
-        touched.push(Key::in_namespace(kind, &namespace));
-        touched.push(Key::of_kind(kind));
-        touched.extend(index_keys(&object));
+        touched.push(|| Key::object(kind, &namespace, &name));
+        touched.push(|| Key::in_namespace(kind, &namespace));
+        touched.push(|| Key::of_kind(kind));
+        touched.extend(|| index_keys(&object));
         if let Object::Pod(pod) = &object {
             self.remember_runs(pod);
         }
@@ -375,7 +412,7 @@ impl Memory {
         name: &str,
         now: Timestamp,
         deleted: bool,
-        touched: &mut Vec<Key>,
+        touched: &mut Touched,
     ) {
         let of_kind = self.objects.get_mut(&kind);
         let objects = of_kind.and_then(|namespaces| namespaces.get_mut(namespace));
@@ -384,19 +421,19 @@ impl Memory {
         };
         self.unindex(&object);
         if place(&mut self.nodes, Some(&object), None) {
-            touched.push(Key::scheduling());
+            touched.push(Key::scheduling);
         }
         if matters_when_gone(kind) {
             self.changed
                 .insert((kind, namespace.to_owned(), name.to_owned()), now);
             self.remember_until(now);
         }
-        touched.push(Key::object(kind, namespace, name));
-        touched.push(Key::in_namespace(kind, namespace));
-        touched.push(Key::of_kind(kind));
-        touched.extend(index_keys(&object));
+        touched.push(|| Key::object(kind, namespace, name));
+        touched.push(|| Key::in_namespace(kind, namespace));
+        touched.push(|| Key::of_kind(kind));
+        touched.extend(|| index_keys(&object));
         if let Object::Pod(pod) = object {
-            touched.push(Key::gone_in(namespace));
+            touched.push(|| Key::gone_in(namespace));
             let id = (namespace.to_owned(), name.to_owned());
             if let Some(logs) = self.logs.get_mut(namespace) {
                 logs.remove(name);
@@ -404,7 +441,7 @@ impl Memory {
             self.runs.remove(&id);
             let uid = pod.uid.clone();
             if let Some(node) = &pod.node {
-                touched.push(Key::gone_from(node));
+                touched.push(|| Key::gone_from(node));
                 self.gone_from
                     .entry(node.to_string())
                     .or_default()
@@ -494,6 +531,9 @@ impl Memory {
                     let pods = self.nominated_to.entry(node.clone()).or_default();
                     pods.insert(pod);
                 }
+                for address in own_addresses(pod) {
+                    self.pods_at.entry(*address).or_default().insert(pod);
+                }
                 if let Some(controller) = &pod.controller {
                     let siblings =
                         self.pods_of
@@ -510,6 +550,11 @@ impl Memory {
                 let events = self.events_about.entry(key_of_event(event));
                 events.or_default().insert(event);
             }
+            Object::Service(service) => {
+                for address in cluster_addresses(service) {
+                    self.services_at.entry(address).or_default().insert(service);
+                }
+            }
             _ => {}
         }
     }
@@ -523,6 +568,9 @@ impl Memory {
                 if let Some(node) = nominated(pod) {
                     drop_from_group(&mut self.nominated_to, node.clone(), pod);
                 }
+                for address in own_addresses(pod) {
+                    drop_from_group(&mut self.pods_at, *address, &**pod);
+                }
                 if let Some(controller) = &pod.controller
                     && let Some(siblings) = self.pods_of.get_mut(&controller.uid)
                 {
@@ -534,6 +582,11 @@ impl Memory {
             }
             Object::Event(event) => {
                 drop_from_group(&mut self.events_about, key_of_event(event), event);
+            }
+            Object::Service(service) => {
+                for address in cluster_addresses(service) {
+                    drop_from_group(&mut self.services_at, address, &**service);
+                }
             }
             _ => {}
         }
@@ -613,6 +666,22 @@ impl Memory {
     pub(crate) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
         let pods = self.pods_on.get(node).into_iter();
         pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
+    }
+
+    pub(crate) fn pods_at<'a>(
+        &'a self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let pods = self.pods_at.get(&address).into_iter();
+        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
+    }
+
+    pub(crate) fn services_at<'a>(
+        &'a self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = &'a Service> + use<'a> {
+        let services = self.services_at.get(&address).into_iter();
+        services.flat_map(|services| services.0.iter().map(Arc::as_ref))
     }
 
     pub(crate) fn pods_of<'a>(
@@ -776,6 +845,25 @@ fn nominated(pod: &Pod) -> Option<&Symbol> {
     (pod.node.is_none() && !name.is_empty()).then_some(name)
 }
 
+/// The addresses that a pod has for itself.
+fn own_addresses(pod: &Pod) -> &[IpAddr] {
+    match pod.spec.host_network {
+        Some(true) => &[],
+        _ => &pod.status.addresses,
+    }
+}
+
+/// The addresses of a Service in the cluster; a headless one has none.
+fn cluster_addresses(service: &Service) -> Vec<IpAddr> {
+    let spec = service.spec.as_ref();
+    let first = spec.and_then(|spec| spec.cluster_ip.as_ref());
+    let more = spec.and_then(|spec| spec.cluster_ips.as_ref());
+    let texts = first.into_iter().chain(more.into_iter().flatten());
+    let mut addresses: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    addresses.dedup();
+    addresses
+}
+
 fn key_of_event(event: &Event) -> Key {
     Key::events_about(&event.about.kind, &event.about.namespace, &event.about.name)
 }
@@ -793,13 +881,19 @@ fn index_keys(object: &Object) -> Vec<Key> {
             let labels = pod.labels.iter();
             let labelled =
                 labels.map(|(key, value)| Key::pods_labelled(&pod.namespace, key, value));
+            let addresses = own_addresses(pod).iter();
             node.into_iter()
+                .chain(addresses.map(|address| Key::at(*address)))
                 .chain(controller)
                 .chain(nominated)
                 .chain(labelled)
                 .collect()
         }
         Object::Event(event) => vec![key_of_event(event)],
+        Object::Service(service) => cluster_addresses(service)
+            .into_iter()
+            .map(Key::at)
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -15,7 +15,6 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim,
     PodTemplateSpec, ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -25,8 +24,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::facts::{
-    CalicoNetworkSet, CalicoPolicy, Deployment, Event, GlobalCalicoNetworkSet, GlobalCalicoPolicy,
-    Pod, ReplicaSet, Secret,
+    CalicoNetworkSet, CalicoPolicy, Deployment, EndpointSlice, Event, GlobalCalicoNetworkSet,
+    GlobalCalicoPolicy, Pod, ReplicaSet, Secret,
 };
 use crate::verdict::Reference;
 
@@ -221,7 +220,7 @@ macro_rules! described {
 }
 
 described! {
-    Node Namespace Service EndpointSlice ConfigMap ServiceAccount PersistentVolumeClaim PersistentVolume
+    Node Namespace Service ConfigMap ServiceAccount PersistentVolumeClaim PersistentVolume
     StorageClass NetworkPolicy ResourceQuota LimitRange PriorityClass PodDisruptionBudget
     ValidatingWebhookConfiguration MutatingWebhookConfiguration Lease
     Role RoleBinding ClusterRole ClusterRoleBinding

@@ -3,11 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{PodSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::facts::{Event, Log, Pod, ReplicaSet, Run};
@@ -178,6 +179,18 @@ impl<'a> View<'a> {
     /// Whether the kind was listed in all namespaces.
     pub fn is_listed_everywhere(&self, kind: Kind) -> bool {
         self.memory.is_listed_everywhere(kind)
+    }
+
+    /// The Services that have this address in the cluster.
+    pub fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &'a Service> + use<'a> {
+        self.note(Key::at(address));
+        self.memory.services_at(address)
+    }
+
+    /// The pods that have this address for themselves: not those on their hosts' network.
+    pub fn pods_at(&self, address: IpAddr) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.note(Key::at(address));
+        self.memory.pods_at(address)
     }
 
     /// The pods bound to a node.

@@ -425,7 +425,7 @@ mod tests {
                 container_id: id.map(str::to_owned),
                 lines: lines.collect(),
             };
-            memory.observe(Observation::Log(log), at("50"));
+            memory.observe(Observation::Log(log), at("50"), false);
         }
         let view = View::new(&memory, at("50"));
         let container = pod.container("app").unwrap();

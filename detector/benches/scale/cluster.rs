@@ -149,6 +149,9 @@ fn deployment(index: usize, nodes: usize) -> Vec<Seen> {
     .into_iter()
     .map(Seen::Object)
     .collect();
+    seen.push(Seen::Object(slice(
+        &namespace, &name, &set, index, nodes, way,
+    )));
     for replica in 0..REPLICAS {
         let pod = format!("{set}-{replica:05}");
         let failing = way.filter(|_| replica == 0);
@@ -156,7 +159,7 @@ fn deployment(index: usize, nodes: usize) -> Vec<Seen> {
         let mut object = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": meta(&pod, Some(("ReplicaSet", &set))),
-            "spec": template, "status": healthy(node, replica),
+            "spec": template, "status": healthy(node, index * REPLICAS + replica),
         });
         object["spec"]["nodeName"] = json!(format!("node-{node}"));
         seen.push(Seen::Object(event(
@@ -172,6 +175,54 @@ fn deployment(index: usize, nodes: usize) -> Vec<Seen> {
         seen.push(Seen::Object(object));
     }
     seen
+}
+
+/// The address of the pod of this number.
+fn address(number: usize) -> String {
+    format!(
+        "10.{}.{}.{}",
+        16 + number / 62_500,
+        number / 250 % 250,
+        number % 250
+    )
+}
+
+/// The endpoints of a Deployment's Service, as its controller lists them.
+fn slice(
+    namespace: &str,
+    name: &str,
+    set: &str,
+    index: usize,
+    nodes: usize,
+    way: Option<usize>,
+) -> Value {
+    let endpoint = |replica: usize| {
+        let node = (index * REPLICAS + replica) % nodes;
+        let pod = format!("{set}-{replica:05}");
+        let ready = way.is_none() || replica > 0;
+        json!({
+            "addresses": [address(index * REPLICAS + replica)], "nodeName": format!("node-{node}"),
+            "conditions": { "ready": ready, "serving": ready, "terminating": false },
+            "targetRef": { "kind": "Pod", "namespace": namespace, "name": pod, "uid": format!("uid-{pod}") },
+            "zone": format!("zone-{}", node % 3),
+        })
+    };
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "namespace": namespace, "name": format!("{name}-x7k2p"), "uid": format!("uid-slice-{name}"),
+            "resourceVersion": "1", "creationTimestamp": ago(80_000),
+            "labels": {
+                "kubernetes.io/service-name": name, "app": name,
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            },
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "Service", "name": name, "uid": format!("uid-{name}"), "controller": true,
+            }],
+        },
+        "endpoints": (0..REPLICAS).map(endpoint).collect::<Vec<_>>(),
+        "ports": [{ "name": "", "port": 8080, "protocol": "TCP" }],
+    })
 }
 
 fn spec(name: &str, way: Option<usize>) -> Value {
@@ -224,12 +275,12 @@ fn status(name: &str, state: Value, restarts: u32, last: Value) -> Value {
     })
 }
 
-fn healthy(node: usize, replica: usize) -> Value {
+fn healthy(node: usize, number: usize) -> Value {
     let running = || json!({ "running": { "startedAt": ago(79_000) } });
     json!({
         "phase": "Running", "qosClass": "Burstable", "startTime": ago(79_990),
         "hostIP": format!("10.9.{}.{}", node / 250, node % 250),
-        "podIP": format!("10.2.{}.{}", node % 250, replica),
+        "podIP": address(number),
         "conditions": [
             condition("PodScheduled", "True", ""), condition("Initialized", "True", ""),
             condition("ContainersReady", "True", ""), condition("Ready", "True", ""),

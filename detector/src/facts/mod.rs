@@ -1,6 +1,7 @@
 //! The objects that are kept in another form than Kubernetes declares: because there are many of
-//! them (pods, events, Deployments, ReplicaSets), because they come in several shapes (events, autoscalers, Calico's), or
-//! because most of them must not be kept at all (Secrets).
+//! them (pods, events, Deployments, ReplicaSets, EndpointSlices), because they come in several
+//! shapes (events, autoscalers, Calico's), or because most of them must not be kept at all
+//! (Secrets).
 
 mod autoscaler;
 mod calico;
@@ -8,6 +9,7 @@ mod event;
 mod log;
 mod pod;
 mod secret;
+mod slice;
 pub(crate) mod symbol;
 mod workload;
 
@@ -16,5 +18,6 @@ pub use event::{About, Event};
 pub use log::{Log, LogLine, Run};
 pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodCondition, PodStatus, duration};
 pub use secret::Secret;
+pub use slice::EndpointSlice;
 pub use symbol::Symbol;
 pub use workload::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};

@@ -436,7 +436,11 @@ mod tests {
             }));
         }
         for object in objects {
-            memory.observe(Observation::Applied(Object::decode(object).unwrap()), now);
+            memory.observe(
+                Observation::Applied(Object::decode(object).unwrap()),
+                now,
+                false,
+            );
         }
         let kind = Kind::NetworkPolicy;
         memory.observe(
@@ -445,6 +449,7 @@ mod tests {
                 namespace: None,
             },
             now,
+            false,
         );
         let view = View::new(&memory, now);
         let (web, loki) = (

@@ -4,10 +4,9 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::facts::Pod;
+use crate::facts::{EndpointSlice, Pod};
 use crate::kubernetes::connection::{End, addresses_of};
 use crate::verdict::Reference;
 use crate::view::{Lookup, View};
@@ -124,41 +123,21 @@ fn below<'a>(view: &View<'a>, namespace: &str, pod: &str, service: &str) -> Opti
 }
 
 fn by_address<'a>(view: &View<'a>, pod: &Pod, address: IpAddr) -> Host<'a> {
-    let has = |service: &&Service| {
-        let spec = service.spec.as_ref();
-        let first = spec.and_then(|spec| spec.cluster_ip.as_ref());
-        let more = spec
-            .and_then(|spec| spec.cluster_ips.as_ref())
-            .into_iter()
-            .flatten();
-        let mut texts = first.into_iter().chain(more);
-        texts.any(|text| text.parse::<IpAddr>() == Ok(address))
-    };
-    if let Some(service) = view.all::<Service>().find(has) {
+    if let Some(service) = view.services_at(address).next() {
         return Host::Service(service);
     }
-    // Pods are found by the slices that list them: the pod's own namespace first.
-    let listed = |slice: &'a EndpointSlice| {
-        let namespace = slice.metadata.namespace.as_deref()?;
-        let mut endpoints = slice.endpoints.iter().flatten();
-        let endpoint = endpoints.find(|endpoint| {
-            let mut addresses = endpoint.addresses.iter();
-            addresses.any(|text| text.parse::<IpAddr>() == Ok(address))
-        })?;
-        let target = endpoint
-            .target_ref
-            .as_ref()
-            .filter(|target| target.kind.as_deref() == Some("Pod"))?;
-        view.get::<Pod>(namespace, target.name.as_deref()?).found()
-    };
-    let by_slice = view.all::<EndpointSlice>().find_map(listed);
-    let own = || {
+    let is_own = |other: &&Pod| other.namespace == pod.namespace;
+    let alive = || view.pods_at(address).filter(|other| !other.is_finished());
+    // Pods on the host's network share their address: those of the same namespace are meant.
+    let on_host = || {
         let mut pods = view.in_namespace::<Pod>(&pod.namespace);
         pods.find(|other| !other.is_finished() && addresses_of(other).contains(&address))
     };
-    by_slice
-        .or_else(own)
-        .map_or(Host::Address(address), Host::Pod)
+    let found = alive()
+        .find(is_own)
+        .or_else(|| alive().next())
+        .or_else(on_host);
+    found.map_or(Host::Address(address), Host::Pod)
 }
 
 /// The cluster's name service.
@@ -252,27 +231,16 @@ pub fn backends<'a>(view: &View<'a>, service: &Service, port: &ServicePort) -> V
     }
     let mut backends = Vec::new();
     for slice in slices(view, service) {
-        let named = slice.ports.iter().flatten().find(|listed| {
-            listed.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
-        });
-        let Some(number) = named.and_then(|listed| u16::try_from(listed.port?).ok()) else {
+        let name = port.name.as_deref().unwrap_or_default();
+        let named = slice.ports.iter().find(|(listed, _)| **listed == *name);
+        let Some(number) = named.and_then(|(_, number)| u16::try_from((*number)?).ok()) else {
             continue;
         };
-        for endpoint in slice.endpoints.iter().flatten() {
-            let ready = endpoint
-                .conditions
-                .as_ref()
-                .and_then(|conditions| conditions.ready);
-            let addresses = endpoint
-                .addresses
-                .iter()
-                .filter_map(|text| text.parse().ok());
-            backends.extend(addresses.map(|address| Backend {
-                end: End::at(address),
-                port: number,
-                is_ready: ready.unwrap_or(true),
-            }));
-        }
+        backends.extend(slice.endpoints.iter().map(|(address, is_ready)| Backend {
+            end: End::at(*address),
+            port: number,
+            is_ready: *is_ready,
+        }));
     }
     backends
 }
@@ -281,14 +249,7 @@ pub fn backends<'a>(view: &View<'a>, service: &Service, port: &ServicePort) -> V
 pub fn slices<'a>(view: &View<'a>, service: &Service) -> Vec<&'a EndpointSlice> {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let name = service.metadata.name.as_deref().unwrap_or_default();
-    let is_its = |slice: &&EndpointSlice| {
-        let labels = slice.metadata.labels.as_ref();
-        labels
-            .and_then(|labels| labels.get("kubernetes.io/service-name"))
-            .map(String::as_str)
-            == Some(name)
-    };
     view.in_namespace::<EndpointSlice>(namespace)
-        .filter(is_its)
+        .filter(|slice| slice.service.as_deref() == Some(name))
         .collect()
 }
