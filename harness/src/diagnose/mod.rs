@@ -14,6 +14,7 @@
 //! What cannot be read is passed over and told, and the rest is diagnosed. Memory is bounded:
 //! of logs the ends are read, and objects one by one. Nothing is ever written.
 
+mod endpoints;
 mod layout;
 mod objects;
 mod scope;
@@ -417,6 +418,14 @@ impl Reading {
             .collected_at
             .unwrap_or_else(|| self.times.newest(present));
         let listed = self.scopes.listed();
+        let is_slice = |object: &Object, made: bool| {
+            matches!(object, Object::EndpointSlice(_))
+                && endpoints::is_made(object.meta().name) == made
+        };
+        // Where there are slices, Endpoints repeat them.
+        if self.objects.iter().any(|object| is_slice(object, false)) {
+            self.objects.retain(|object| !is_slice(object, true));
+        }
         // What was listed in one place can be read, whatever was refused in another.
         let unreadable = self
             .unreadable

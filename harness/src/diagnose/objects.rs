@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::endpoints;
 use super::layout::Place;
 use crate::yaml;
 
@@ -47,7 +48,13 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn take(&mut self, value: Value, list: Option<&mut List>) {
+    fn take(&mut self, value: Value, mut list: Option<&mut List>) {
+        if endpoints::are_endpoints(&value) {
+            for slice in endpoints::slices(&value) {
+                self.take(slice, list.as_deref_mut());
+            }
+            return;
+        }
         match Object::decode(value) {
             Ok(object) => {
                 if let Some(list) = list {
@@ -261,6 +268,9 @@ impl<'de> Visitor<'de> for Document<'_> {
         let of = of.filter(|kind| !kind.is_empty());
         let of = of.map(|kind| (api_version.unwrap_or_default(), kind.to_owned()));
         list.kind = match &of {
+            Some((api_version, kind)) if api_version == "v1" && kind == "Endpoints" => {
+                Some(Kind::EndpointSlice)
+            }
             Some((api_version, kind)) => Kind::of(api_version, kind),
             None => self.place.kind,
         };

@@ -8,8 +8,12 @@ use std::path::{Component, Path};
 use crashbook_detector::facts::{Log, LogLine};
 use flate2::read::MultiGzDecoder;
 
-/// The largest file of objects that is read.
-const MAX_FILE_BYTES: u64 = 512 << 20;
+/// The largest file of JSON that is read.
+const MAX_JSON_BYTES: u64 = 512 << 20;
+/// The largest file of anything else: YAML takes many times its size to be read.
+const MAX_OTHER_BYTES: u64 = 64 << 20;
+/// How much of a file tells what it is.
+const START_BYTES: u64 = 4 << 10;
 /// How much an archive may unpack to.
 const MAX_UNPACKED_BYTES: u64 = 2 << 30;
 /// How many files there may be.
@@ -29,24 +33,28 @@ pub(super) enum Content<'a> {
 }
 
 impl Content<'_> {
-    /// All of it, up to a bound.
+    /// All of it, up to a bound, which for what does not look like JSON is much lower. What is
+    /// larger, or is no text at all, is not read to its end.
     pub(super) fn whole(self) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
         match self {
-            Content::File(file) => {
-                let size = file.metadata()?.len().min(MAX_FILE_BYTES);
-                content.reserve(usize::try_from(size).unwrap_or_default());
-                file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?
+            Content::File(mut file) => {
+                let size = file.metadata()?.len();
+                let mut start = Vec::new();
+                (&file).take(START_BYTES).read_to_end(&mut start)?;
+                let most = most_bytes(&start)?;
+                if size > most {
+                    return Err(too_large(most));
+                }
+                file.seek(SeekFrom::Start(0))?;
+                all_of(file, Vec::new(), most)
             }
-            Content::Stream(stream) => stream.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?,
-        };
-        if content.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::other(format!(
-                "it is larger than {} MiB",
-                MAX_FILE_BYTES >> 20
-            )));
+            Content::Stream(stream) => {
+                let mut start = Vec::new();
+                (&mut *stream).take(START_BYTES).read_to_end(&mut start)?;
+                let most = most_bytes(&start)?;
+                all_of(stream, start, most)
+            }
         }
-        Ok(content)
     }
 
     /// Gives its last lines to this function, cut at the longest that is kept; all lines where it
@@ -84,6 +92,32 @@ impl Content<'_> {
             Content::Stream(stream) => lines(BufReader::new(stream), each),
         }
     }
+}
+
+/// How much may be read of a file that starts with this.
+fn most_bytes(start: &[u8]) -> io::Result<u64> {
+    if start.contains(&0) {
+        return Err(io::Error::other("it is not text"));
+    }
+    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    Ok(match first {
+        Some(b'{' | b'[') => MAX_JSON_BYTES,
+        _ => MAX_OTHER_BYTES,
+    })
+}
+
+/// What was read, and what follows, up to a bound.
+fn all_of(rest: impl Read, mut content: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
+    let left = (most + 1).saturating_sub(content.len() as u64);
+    rest.take(left).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(too_large(most));
+    }
+    Ok(content)
+}
+
+fn too_large(most: u64) -> io::Error {
+    io::Error::other(format!("it is larger than {} MiB", most >> 20))
 }
 
 /// Goes past the end of the line; false where none has one.
@@ -308,6 +342,34 @@ mod tests {
             error.to_string().contains("it unpacks to more than"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_objects_is_not_read_to_its_end() {
+        let check = |start: &[u8], expected: &str, most_read: u64| {
+            let mut endless = Counted {
+                inner: start.chain(io::repeat(start[0])),
+                read: 0,
+            };
+            let error = Content::Stream(&mut endless).whole().unwrap_err();
+            assert_eq!(error.to_string(), expected);
+            assert!(endless.read <= most_read, "{}", endless.read);
+        };
+        check(&[0], "it is not text", START_BYTES);
+        check(b"x", "it is larger than 64 MiB", MAX_OTHER_BYTES + 1);
+    }
+
+    struct Counted<R> {
+        inner: R,
+        read: u64,
+    }
+
+    impl<R: Read> Read for Counted<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.inner.read(buffer)?;
+            self.read += read as u64;
+            Ok(read)
+        }
     }
 
     #[test]

@@ -225,6 +225,53 @@ fn the_same_state_in_every_layout() {
     assert_eq!(said(&output), (vec![FOUND.to_owned()], String::new()));
 }
 
+/// A Service of a database outside the cluster has no selector: its Endpoints tell whether anything
+/// answers.
+#[test]
+fn endpoints_where_there_are_no_slices() {
+    let check = |endpoints: &[Value], expected: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut items = everything();
+        let pod = items
+            .iter_mut()
+            .find(|item| item["metadata"]["name"] == "web-7d9-x")
+            .unwrap();
+        pod["spec"]["containers"][0]["env"] =
+            json!([{ "name": "DATABASE_URL", "value": "postgres://db:5432/shop" }]);
+        items.push(json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "shop", "name": "db" },
+            "spec": { "clusterIP": "10.96.0.7", "ports": [{ "port": 5432 }] },
+        }));
+        items.extend_from_slice(endpoints);
+        write(folder.path(), "objects.json", list(&items));
+        let words = "psycopg2.OperationalError: connection to server at \"db\" (10.96.0.7), port 5432 failed: Connection timed out\n";
+        write(folder.path(), "logs/shop/web-7d9-x/nginx.log", words);
+        let (verdicts, _) = said(&diagnose(folder.path(), b""));
+        assert_eq!(verdicts, expected);
+    };
+    let endpoints = |list: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints", "metadata": { "namespace": "shop", "name": "db" },
+            "subsets": [{ list: [{ "ip": "192.0.2.7" }], "ports": [{ "port": 5432 }] }],
+        })
+    };
+    let down = "dependency-unreachable Deployment web <- Service db -";
+    check(&[endpoints("notReadyAddresses")], &[down]);
+    check(
+        &[endpoints("addresses")],
+        &["crash-unexplained Deployment web <- Deployment web -"],
+    );
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "namespace": "shop", "name": "db-1", "labels": { "kubernetes.io/service-name": "db" },
+        },
+        "endpoints": [{ "addresses": ["192.0.2.7"], "conditions": { "ready": false } }],
+        "ports": [{ "port": 5432 }],
+    });
+    check(&[endpoints("addresses"), slice], &[down]);
+}
+
 #[test]
 fn numbers_of_kubelets() {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +322,8 @@ fn what_cannot_be_read_is_told_and_the_rest_is_diagnosed() {
     let whole = list(&everything());
     write(folder.path(), "objects.json", &whole);
     write(folder.path(), "logs/shop/web-7d9-x/nginx.log", WORDS);
-    let mut bad: Vec<(&str, Vec<u8>, &str)> = vec![
+    let mut bad: Vec<(&str, Vec<u8>, &str)> =
+        vec![
         (
             "cut.json",
             whole.as_bytes()[..whole.len() - 40].to_vec(),
@@ -294,7 +342,7 @@ fn what_cannot_be_read_is_told_and_the_rest_is_diagnosed() {
             b"kind: Pod\n\tmetadata: {}\n".to_vec(),
             "not YAML: line",
         ),
-        ("binary.json", vec![0xff, 0xfe, 0x00, 0x9f], "not JSON"),
+        ("binary.json", vec![0xff, 0xfe, 0x00, 0x9f], "it is not text"),
         (
             "odd.yaml",
             b"apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n".to_vec(),
