@@ -82,7 +82,14 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     };
     let is_attached = event.message.contains("Multi-Attach");
     let patience = if is_attached { SLOW } else { PATIENCE };
-    if !view.within(last, RETRIED) || !view.ripe(first, patience) {
+    // That a volume is in use elsewhere is said once, however often it is tried again.
+    let is_present = match is_attached {
+        true => view
+            .latest_event(pod, &["SuccessfulAttachVolume"])
+            .is_none_or(|attached| attached.last < Some(last)),
+        false => view.within(last, RETRIED),
+    };
+    if !is_present || !view.ripe(first, patience) {
         return;
     }
     let place = volume_of(event).and_then(|name| place(pod, name, view));

@@ -201,12 +201,15 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<what>'/[^']+') \((?:Errcode|OS errno):? (?:1|13|30)\b"
         r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
         r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
+        r"(?P<what>/[^\s:'\x22\\]+): (?:eacces|eperm|erofs)\b"
         r"\(os error (?:13|30)\)"
         r"SocketException \(13\): Permission denied"
         r"(?:^|[^\w])(?:PermissionError|EACCES|EROFS)\b"
         r"^(?:\S+: )?(?:Permission denied|Read-only file system|Operation not permitted)$"
     }
     ConfigInvalid {
+        r"requirement failed: (?P<problem>(?P<name>[a-z][a-z0-9]*(?:\.[a-z0-9]+)+) .*)"
+        r"ConfigException: (?P<problem>(?:Missing required configuration \x22(?P<name>[^\x22]+)\x22|Invalid value .* for configuration [^\s:]+).*)"
         r"\[emerg\](?: \d+#\d+:)? (?P<problem>.+?) in (?P<file>/[^\s:]+):(?P<line>\d+)"
         r"nginx: \[emerg\] (?P<problem>.+)"
         r"\[ALERT\].*parsing \[(?P<file>[^\]:]+):(?P<line>\d+)\] ?: (?P<problem>.+)"

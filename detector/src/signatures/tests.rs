@@ -46,6 +46,14 @@ fn every_pattern_compiles_and_has_known_fields() {
 fn configuration() {
     check(&[
         (
+            "java.lang.IllegalArgumentException: requirement failed: advertised.listeners cannot use the nonroutable meta-address 0.0.0.0.",
+            "ConfigInvalid name=advertised.listeners problem=advertised.listeners cannot use the nonroutable meta-address 0.0.0.0.",
+        ),
+        (
+            r#"org.apache.kafka.common.config.ConfigException: Missing required configuration "zookeeper.connect" which has no default value."#,
+            r#"ConfigInvalid name=zookeeper.connect problem=Missing required configuration "zookeeper.connect" which has no default value."#,
+        ),
+        (
             "httpd: Syntax error on line 178 of /usr/local/apache2/conf/httpd.conf: Could not open configuration file /usr/local/apache2/conf/Suite-extra/components.conf: No such file or directory",
             "ConfigInvalid file=/usr/local/apache2/conf/httpd.conf line=178 problem=Could not open configuration file /usr/local/apache2/conf/Suite-extra/components.conf: No such file or directory",
         ),
@@ -211,6 +219,10 @@ fn connections() {
 #[test]
 fn the_rest() {
     check(&[
+        (
+            r#"{failed_to_start_child,auth,{"Error when reading /var/lib/rabbitmq/.erlang.cookie: eacces",[]}}"#,
+            "PermissionDenied what=/var/lib/rabbitmq/.erlang.cookie",
+        ),
         (
             "error while loading shared libraries: libssl.so.1.1: cannot open shared object file: No such file or directory",
             "LibraryMissing file=libssl.so.1.1",

@@ -1371,3 +1371,42 @@ fn a_cause_three_steps_away() {
         "certain readiness-probe-failing Pod shop/prices <- Pod shop/prices spec.containers[0].readinessProbe",
     ]);
 }
+
+/// That a volume is in use elsewhere is said once, and the pod waits for as long as it is.
+#[test]
+fn a_volume_that_is_in_use_for_long() {
+    let waits = pod(
+        "cms",
+        "",
+        "containers: [{name: cms}], volumes: [{name: up, persistentVolumeClaim: {claimName: up}}]",
+        "phase: Pending, containerStatuses: [{name: cms, ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}}]",
+    );
+    let claim = "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: up, namespace: shop}
+spec: {volumeName: pv-1}
+status: {phase: Bound}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv-1}
+spec: {capacity: {storage: 1Gi}}
+status: {phase: Bound}
+";
+    let words = "Multi-Attach error for volume \"pv-1\" Volume is already used by pod(s) cms-old";
+    let refused = event("Pod/cms", "FailedAttachVolume", words);
+    let state = State::of(&waits)
+        .and(claim)
+        .and(&refused)
+        .at("2026-11-24T12:20:00Z");
+    let said = "certain volume-mount-failed Pod shop/cms <- Pod shop/cms spec.volumes[0]";
+    state.names(&[said]);
+    let attached = event(
+        "Pod/cms",
+        "SuccessfulAttachVolume",
+        "AttachVolume.Attach succeeded",
+    )
+    .replace("11:58:00", "11:59:00");
+    state.and(&attached).names(&[]);
+}
