@@ -220,7 +220,9 @@ fn culprit<'f>(
         return match files::holder_of_variable(container, name) {
             Some(found) => held(found),
             None => held_by_all(pod, container, name, view)
-                .map_or_else(|| workload.culprit(&format!("{path}.env")), held),
+                .map(held)
+                .or_else(|| in_text(pod, name, view).filter(|_| !is_of_environment(name)))
+                .unwrap_or_else(|| workload.culprit(&format!("{path}.env"))),
         };
     }
     if let Some(argument) = field("argument") {
@@ -250,7 +252,12 @@ fn culprit<'f>(
     }) {
         return held(found);
     }
-    only_file(pod, container, view).map_or_else(|| workload.culprit(&path), held)
+    only_file(pod, container, problem, view).map_or_else(|| workload.culprit(&path), held)
+}
+
+/// Whether a name is written as those of environment variables are, and not as a setting's.
+fn is_of_environment(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The field of the container that names this file or argument.
@@ -289,8 +296,14 @@ fn held_by_all(
     })
 }
 
-/// The one configuration file of a container: the only key that is mounted.
-fn only_file(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Held> {
+/// The one configuration file of a container: the only key that is mounted, or the only one in
+/// whose text a setting stands that the problem names.
+fn only_file(
+    pod: &Pod,
+    container: &Container<'_>,
+    problem: &str,
+    view: &View<'_>,
+) -> Option<Held> {
     let mut all: Vec<Held> =
         files::files(pod, container).into_iter().map(|(_, held)| held).collect();
     for mount in container.spec.volume_mounts.iter().flatten() {
@@ -307,8 +320,25 @@ fn only_file(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<He
     }
     all.retain(|held| held.source == Source::ConfigMap);
     all.dedup();
+    if all.len() > 1 {
+        let settings: Vec<&str> = settings(problem).collect();
+        all.retain(|held| {
+            let map = view.get::<ConfigMap>(&pod.namespace, &held.name).found();
+            let text = map.and_then(|map| map.data.as_ref()?.get(&held.key));
+            text.is_some_and(|text| settings.iter().any(|setting| text.contains(setting)))
+        });
+    }
     match all.as_slice() {
         [only] => Some(only.clone()),
         _ => None,
     }
+}
+
+/// The words of a message that can only be names of settings, for they are no words of a language:
+/// `listeners.tcp.default`, `scrape_interval`.
+fn settings(problem: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let words = problem.split(move |c| !is_of_name(c));
+    let words = words.map(|word| word.trim_matches(['.', '-']));
+    words.filter(|word| word.len() > 4 && word.contains(['.', '_', '-']))
 }

@@ -75,6 +75,36 @@ data: {{{data}}}
 }
 
 #[test]
+fn the_file_that_holds_the_setting_that_is_refused() {
+    let given = "volumeMounts: [{name: etc, mountPath: /etc/rabbitmq}]";
+    let volume = "restartPolicy: Always\n  volumes: [{name: etc, configMap: {name: settings}}]";
+    let settings = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data:
+  advanced.config: '[].'
+  enabled_plugins: '[rabbitmq_management].'
+  rabbitmq.conf: |
+    listeners.tcp.defalt = 5672
+";
+    for words in [
+        "[error] Conf file attempted to set unknown variable: listeners.tcp.defalt",
+        "configuration error: field listeners.tcp.defalt is not known",
+    ] {
+        let state = State::of(&failing(given, volume, LOOPING)).log(Run::Current, words);
+        let verdicts = state.and(settings).verdicts();
+        let culprits: Vec<String> = (verdicts.iter())
+            .map(|one| format!("{:?} {:?}", one.class, one.culprit.field))
+            .collect();
+        assert_eq!(
+            culprits,
+            [r#"AppConfigInvalid Some("data[\"rabbitmq.conf\"]")"#],
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn commands_that_are_missing() {
     let start_error = |message: &str| {
         format!(
