@@ -124,7 +124,8 @@ impl Watching {
 
     fn tell(&mut self, world: &World, what: &str, object: &Value) {
         let object = in_form(world, &self.target, &self.query, self.form, object);
-        let line = format!("{}\n", json!({ "type": what, "object": object }));
+        // The type first, as the API server has it: who reads the object then knows what it is.
+        let line = format!("{{\"type\":\"{what}\",\"object\":{object}}}\n");
         self.ready.push_back(line.into());
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Source: POSIX.1-2017, awk. `system` may only stand alone as a statement.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -700,7 +701,7 @@ impl Parser {
 struct Machine<'a, 'b> {
     tool: &'a mut Tool<'b>,
     variables: BTreeMap<String, Value>,
-    arrays: BTreeMap<String, BTreeMap<String, Value>>,
+    arrays: BTreeMap<String, HashMap<String, Value>>,
     fields: Vec<String>,
     separator: String,
     opened: Vec<String>,
@@ -908,11 +909,9 @@ impl Machine<'_, '_> {
                     }
                 }
                 Statement::Each(key, array, body) => {
-                    let keys: Vec<String> = self
-                        .arrays
-                        .get(array)
-                        .map(|array| array.keys().cloned().collect())
-                        .unwrap_or_default();
+                    let keys = self.arrays.get(array).into_iter().flat_map(HashMap::keys);
+                    let mut keys: Vec<String> = keys.cloned().collect();
+                    keys.sort_unstable();
                     for value in keys {
                         self.variables.insert(key.clone(), Value::Input(value));
                         match self.step(body).await? {
@@ -1061,7 +1060,7 @@ impl Machine<'_, '_> {
                 let old = match self.arrays.get_mut(array) {
                     Some(entries) => entries.insert(key, value),
                     None => {
-                        let entries = BTreeMap::from([(key, value)]);
+                        let entries = HashMap::from([(key, value)]);
                         self.arrays.insert(array.clone(), entries);
                         None
                     }
@@ -1182,6 +1181,14 @@ impl Machine<'_, '_> {
             }
             _ => {}
         }
+        if !sign.is_empty()
+            && let (Some(left), Some(right)) = (self.known(left), self.known(right))
+        {
+            return Ok(match compared(sign, left.partial_cmp(&right)) {
+                Some(yes) => truth(yes),
+                None => Value::Number(compute(sign, left, right, line)?),
+            });
+        }
         let (left, right) = (self.value(left)?, self.value(right)?);
         Ok(match sign {
             "" => {
@@ -1195,23 +1202,37 @@ impl Machine<'_, '_> {
                 } else {
                     Some(left.text().cmp(&right.text()))
                 };
-                let Some(order) = order else {
-                    return Ok(truth(false));
-                };
-                truth(match sign {
-                    "==" => order.is_eq(),
-                    "!=" => order.is_ne(),
-                    "<" => order.is_lt(),
-                    ">" => order.is_gt(),
-                    "<=" => order.is_le(),
-                    _ => order.is_ge(),
-                })
+                truth(compared(sign, order).unwrap_or_default())
             }
             sign => Value::Number(compute(sign, left.number(), right.number(), line)?),
         })
     }
 
+    /// A number that is there without computing anything.
+    fn known(&self, expr: &Expr) -> Option<f64> {
+        match expr {
+            Expr::Number(number) => Some(*number),
+            Expr::Variable(name) => match self.variables.get(name)? {
+                Value::Number(number) => Some(*number),
+                Value::Input(text) => text.trim().parse().ok(),
+                Value::Text(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     fn call(&mut self, name: &str, args: &[Expr]) -> Result<Value, Wrong> {
+        if name == "sprintf"
+            && let [Expr::Text(format), rest @ ..] = args
+        {
+            let mut values = Vec::with_capacity(rest.len());
+            for value in rest {
+                values.push(self.value(value)?.text());
+            }
+            let mut values = values.into_iter();
+            let text = formatted(format, &mut |_| values.next().unwrap_or_default());
+            return Ok(Value::Text(text));
+        }
         if name == "length" {
             if let [Expr::Variable(array)] = args
                 && let Some(array) = self.arrays.get(array)
@@ -1240,7 +1261,7 @@ impl Machine<'_, '_> {
                 separator => text.split(separator).map(str::to_owned).collect(),
             };
             let numbered = parts.into_iter().enumerate();
-            let entries: BTreeMap<String, Value> = numbered
+            let entries: HashMap<String, Value> = numbered
                 .map(|(index, part)| ((index + 1).to_string(), Value::Input(part)))
                 .collect();
             #[expect(clippy::cast_precision_loss, reason = "a small count")]
@@ -1332,6 +1353,19 @@ fn size_of_entry(key: usize, value: &Value) -> u64 {
         Value::Text(text) | Value::Input(text) => text.len(),
     };
     ENTRY + u64::try_from(key + text).unwrap_or(u64::MAX)
+}
+
+/// Whether two values are in the order that a sign asks for; none where it does not compare.
+fn compared(sign: &str, order: Option<Ordering>) -> Option<bool> {
+    Some(match sign {
+        "==" => order.is_some_and(Ordering::is_eq),
+        "!=" => order.is_some_and(Ordering::is_ne),
+        "<" => order.is_some_and(Ordering::is_lt),
+        ">" => order.is_some_and(Ordering::is_gt),
+        "<=" => order.is_some_and(Ordering::is_le),
+        ">=" => order.is_some_and(Ordering::is_ge),
+        _ => return None,
+    })
 }
 
 fn compute(sign: &str, left: f64, right: f64, line: usize) -> Result<f64, Wrong> {

@@ -803,7 +803,10 @@ fn formatted(format: &str, next: &mut dyn FnMut(char) -> String) -> String {
         let text = match kind {
             'd' | 'i' | 'u' => {
                 #[expect(clippy::cast_possible_truncation, reason = "as printf does")]
-                let whole = value.trim().parse::<i64>().unwrap_or(float() as i64);
+                let whole = value
+                    .trim()
+                    .parse::<i64>()
+                    .unwrap_or_else(|_| float() as i64);
                 whole.to_string()
             }
             'f' | 'F' => format!("{:.*}", precision.unwrap_or(6), float()),
