@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::facts::{EndpointSlice, Pod};
@@ -92,11 +92,11 @@ fn by_name<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
                 if let Some(found) = below(view, &pod.namespace, name, namespace) {
                     return Host::Pod(found);
                 }
-                // `example.com` has the same form.
-                let is_here = in_cluster || view.get::<Namespace>("", namespace).found().is_some();
                 match other {
-                    Lookup::Absent if is_here => Host::NoService,
-                    Lookup::Unknown if is_here => Host::Unknown,
+                    Lookup::Absent if in_cluster => Host::NoService,
+                    Lookup::Unknown if in_cluster => Host::Unknown,
+                    // `example.com` has the same form; and a network outside may have names of its
+                    // own that end like a namespace.
                     _ => Host::Outside,
                 }
             }

@@ -62,7 +62,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             "{object} does not exist, and volume {} of {} needs it",
             claim.volume, workload.reference
         );
-        let field = workload.field(&format!("spec.volumes[{}]", claim.index));
+        let field = claims::field_of_volume(pod, claim.index, view);
         findings.push(
             Finding::new(
                 Class::ClaimMissing,

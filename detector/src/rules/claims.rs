@@ -288,21 +288,61 @@ pub(super) fn reference(pod: &Pod, name: &str) -> Reference {
 /// Where to change a field of a claim's specification: the claim, or the template of the
 /// StatefulSet that it was made from.
 pub(super) fn culprit(pod: &Pod, name: &str, field: &str, view: &View<'_>) -> Culprit {
+    let place = stateful_set(pod, view).and_then(|(set, templates)| {
+        let made = |template: &str| name == format!("{template}-{}", pod.name);
+        Some((set, place_of(templates, made)?))
+    });
+    match place {
+        Some((set, place)) => set.field(format!("spec.volumeClaimTemplates[{place}].{field}")),
+        None => reference(pod, name).field(field),
+    }
+}
+
+/// The path, from the root of a pod's workload, of the volume that has this place in the pod. In
+/// the pods of a StatefulSet the volumes of its claim templates come before those of its template.
+///
+/// Source: `pkg/controller/statefulset/stateful_set_utils.go` (`updateStorage`).
+pub(super) fn field_of_volume(pod: &Pod, index: usize, view: &View<'_>) -> String {
+    let in_pod = || view.workload(pod).field(&format!("spec.volumes[{index}]"));
+    let volumes = pod.spec.volumes.as_deref().unwrap_or_default();
+    let Some((volume, (_, templates))) = volumes.get(index).zip(stateful_set(pod, view)) else {
+        return in_pod();
+    };
+    match place_of(templates, |template| template == volume.name) {
+        Some(place) => format!("spec.volumeClaimTemplates[{place}]"),
+        None => {
+            let before = volumes.iter().take(index);
+            let claims =
+                before.filter(|other| place_of(templates, |name| name == other.name).is_some());
+            let place = index - claims.count();
+            view.workload(pod).field(&format!("spec.volumes[{place}]"))
+        }
+    }
+}
+
+/// The StatefulSet of a pod, with its claim templates.
+fn stateful_set<'a>(
+    pod: &Pod,
+    view: &View<'a>,
+) -> Option<(Reference, &'a [PersistentVolumeClaim])> {
     let owner = pod
         .controller
         .as_ref()
-        .filter(|owner| owner.kind == "StatefulSet");
-    let set = owner.and_then(|owner| view.get::<StatefulSet>(&pod.namespace, &owner.name).found());
-    let templates = set.and_then(|set| set.spec.volume_claim_templates.as_ref());
-    let place = templates.into_iter().flatten().position(|template| {
-        let template = template.metadata.name.as_deref().unwrap_or_default();
-        name == format!("{template}-{}", pod.name)
-    });
-    match (owner, place) {
-        (Some(owner), Some(place)) => {
-            Reference::namespaced("StatefulSet", &pod.namespace, &owner.name)
-                .field(format!("spec.volumeClaimTemplates[{place}].{field}"))
-        }
-        _ => reference(pod, name).field(field),
-    }
+        .filter(|owner| owner.kind == "StatefulSet")?;
+    let set = view
+        .get::<StatefulSet>(&pod.namespace, &owner.name)
+        .found()?;
+    let templates = set
+        .spec
+        .volume_claim_templates
+        .as_deref()
+        .unwrap_or_default();
+    let reference = Reference::namespaced("StatefulSet", &pod.namespace, &owner.name);
+    Some((reference, templates))
+}
+
+fn place_of(templates: &[PersistentVolumeClaim], is_it: impl Fn(&str) -> bool) -> Option<usize> {
+    templates
+        .iter()
+        .position(|template| is_it(template.metadata.name.as_deref().unwrap_or_default()))
 }

@@ -32,7 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::rules::eviction::{self, Eviction, OwnLimit};
-use crate::rules::{Judge, Rule, replicas};
+use crate::rules::{Judge, Rule, claims, replicas};
 use crate::verdict::{Class, Evidence};
 use crate::view::View;
 
@@ -88,8 +88,10 @@ fn finding(pod: &Pod, limit: OwnLimit<'_>, evidence: Evidence, at: Timestamp, vi
         limits.is_some_and(|limits| limits.contains_key("ephemeral-storage"))
     };
     let of_container = |container: Option<Container<'_>>| match container {
-        Some(container) => format!("{}.resources.limits.ephemeral-storage", container.path()),
-        None => "spec.containers".to_owned(),
+        Some(container) => {
+            workload.field(&format!("{}.resources.limits.ephemeral-storage", container.path()))
+        }
+        None => workload.field("spec.containers"),
     };
     let used = view.stats(pod.node.as_deref().unwrap_or_default()).and_then(|(_, stats)| {
         stats.pods.iter().find(|used| !pod.uid.is_empty() && used.pod_ref.uid == pod.uid)
@@ -112,10 +114,12 @@ fn finding(pod: &Pod, limit: OwnLimit<'_>, evidence: Evidence, at: Timestamp, vi
         OwnLimit::Volume { name, limit } => {
             let volumes = pod.spec.volumes.iter().flatten();
             let index = volumes.clone().position(|volume| volume.name == name);
-            let field = index.map(|index| format!("spec.volumes[{index}].emptyDir.sizeLimit"));
+            let field = index.map(|index| {
+                format!("{}.emptyDir.sizeLimit", claims::field_of_volume(pod, index, view))
+            });
             let used = used.and_then(|used| used.volumes.iter().find(|volume| volume.name == name));
             (
-                field.unwrap_or_else(|| "spec.volumes".to_owned()),
+                field.unwrap_or_else(|| workload.field("spec.volumes")),
                 format!("its emptyDir volume {name} holds more"),
                 limit,
                 Some(name),
@@ -125,7 +129,8 @@ fn finding(pod: &Pod, limit: OwnLimit<'_>, evidence: Evidence, at: Timestamp, vi
     };
     let reference = workload.reference.clone();
     let summary = format!("{reference} was evicted: {what} than its limit of {limit}");
-    Finding::new(Class::StorageLimitEviction, reference.clone(), workload.culprit(&field), at, summary)
+    let culprit = reference.clone().field(field);
+    Finding::new(Class::StorageLimitEviction, reference.clone(), culprit, at, summary)
             .detail("limit", limit)
             .detail("usage", usage.map(|usage| usage.to_string()))
             .detail("volume", volume)

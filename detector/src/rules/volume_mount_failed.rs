@@ -95,7 +95,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let place = volume_of(event).and_then(|name| place(pod, name, view));
     let workload = view.workload(pod);
     let culprit = match place {
-        Some((index, _)) => workload.culprit(&format!("spec.volumes[{index}]")),
+        Some((index, _)) => {
+            let field = claims::field_of_volume(pod, index, view);
+            workload.reference.clone().field(field)
+        }
         None => workload.reference.clone().whole(),
     };
     let name = place
@@ -155,7 +158,8 @@ fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let workload = view.workload(pod);
-        let culprit = workload.culprit(&format!("spec.volumes[{}]", claim.index));
+        let field = claims::field_of_volume(pod, claim.index, view);
+        let culprit = workload.reference.clone().field(field);
         let summary = format!("No volume can be made for {object}: {}", event.message);
         findings.push(
             Finding::new(
@@ -212,7 +216,8 @@ fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Fin
         .min();
     let finished = ended.and_then(|run| run.finished_at.as_ref()).map(|time| time.0);
     let since = first.or(finished).or(pod.created).unwrap_or(view.now());
-    let error = message.rsplit_once("error mounting ").map_or(message, |(_, error)| error).trim();
+    let error = message.rfind("error mounting ").and_then(|at| message.get(at..));
+    let error = error.unwrap_or(message).trim();
     let name = container.name();
     let summary = format!(
         "Volume {volume} cannot be mounted at {} of container {name} of {}: {error}",
@@ -220,7 +225,10 @@ fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Fin
     );
     let mut volumes = pod.spec.volumes.iter().flatten();
     let culprit = match volumes.position(|volume| volume.name == mount.name) {
-        Some(index) => workload.culprit(&format!("spec.volumes[{index}]")),
+        Some(index) => {
+            let field = claims::field_of_volume(pod, index, view);
+            workload.reference.clone().field(field)
+        }
         None => workload.culprit(&format!("{}.volumeMounts", container.path())),
     };
     let command = format!("kubectl edit {}", workload.reference.kubectl());

@@ -31,12 +31,13 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"(?:connection to server at|to server) "(?P<host>[^"]+)".* password authentication failed for user "(?P<user>[^"]+)""#
         r#"(?i:password authentication failed for user) "?(?P<user>[^"\s]+)"?"#
         r#"(?i:peer|ident|scram|ldap|gssapi|certificate|md5|trust) authentication failed for user "(?P<user>[^"]+)""#
-        r#"no pg_hba\.conf entry for host "[^"]*", user "(?P<user>[^"]+)""#
+        r#"(?:no pg_hba\.conf entry|pg_hba\.conf rejects connection) for host "[^"]*", user "(?P<user>[^"]+)""#
         r#"role "(?P<user>[^"]+)" does not exist"#
         r"Access denied for user '(?P<user>[^']*)'@'[^']*'(?: \(using password: (?:YES|NO)\))"
         r"\bWRONGPASS\b|\bNOAUTH\b|ERR invalid password|ERR AUTH <password> called without any password|-?ERR Client sent AUTH, but no password is set"
         r#"(?i)Reason: "username or password not allowed"|'security_exception', '(?:missing|unable to|failed to) authenticat"#
         r"Error making API request\..*Code: 403"
+        r"\b(?:nats|NATS): '?(?i:Authorization Violation)"
         r"(?i)ACCESS_REFUSED - Login was refused|SaslAuthenticationException|Sasl authentication failed"
         r"(?i)MongoServerError: (?:bad auth|Authentication failed)|MongoSecurityException|sasl conversation error|bad auth : Authentication failed|SCRAM\S* authentication failed"
         r"(?i)unable to authenticate (?:user|with provided credentials)(?: \[(?P<user>[^\]]+)\])?"
@@ -102,6 +103,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"connect ECONNREFUSED (?P<host>\[?[0-9a-fA-F.:]+?\]?):(?P<port>\d+)"
         r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: Connection refused"#
         r"Connection to (?P<host>[\w.-]+):(?P<port>\d+) refused"
+        r#"could not connect to server: Connection refused.*on host "(?P<host>[^"]+)"(?: \([^)]*\))?.* on port (?P<port>\d+)"#
+        r"Connect to (?P<host>[\w.-]+):(?P<port>\d+) \[[^\]]*\] failed: Connection refused"
         r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): Connection refused"
         r"(?i)Error 111 connecting to (?P<host>[^\s:]+):(?P<port>\d+)"
         r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*Connection refused"
@@ -122,6 +125,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"dial \w+ (?P<host>\[[^\]]+\]|[^\s:]+):(?P<port>\d+): (?:i/o timeout|connect: connection timed out|connect: operation timed out)"
         r"connect ETIMEDOUT (?P<host>\[?[0-9a-fA-F.:]+?\]?):(?P<port>\d+)"
         r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: (?:Connection timed out|timeout expired|Operation timed out)"#
+        r#"could not connect to server: (?:Connection|Operation) timed out.*on host "(?P<host>[^"]+)"(?: \([^)]*\))?.* on port (?P<port>\d+)"#
+        r"(?i)Failed to connect to (?P<host>[\w.-]+) port (?P<port>\d+) after \d+ ms: Timeout"
         r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): (?:Connection|Operation) timed out"
         r"(?i)Error 110 connecting to (?P<host>[^\s:]+):(?P<port>\d+)"
         r"(?i)Timeout connecting to (?:server|(?P<host>[\w.-]+):(?P<port>\d+))"
@@ -132,6 +137,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"nc: (?P<host>[\w.-]+) \([^)]*?:(?P<port>\d+)\): (?:Connection|Operation) timed out"
         r"/dev/tcp/(?P<host>[^/\s]+)/(?P<port>\d+): (?:Connection|Operation) timed out"
         r"(?i)(?:connect|connection) timed out: (?:/|(?P<host>[\w.-]+)/)[0-9.]*:(?P<port>\d+)"
+        r"(?i)(?:connect|connection) timed out: (?P<host>[a-z][\w.-]*):(?P<port>\d+)"
+        r"Connect to (?P<host>[\w.-]+):(?P<port>\d+) \[[^\]]*\] failed: (?i:connect timed out|Connection timed out)"
         r#"Operation timed out\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
         r"(?i)timeout occurred after waiting \d+ seconds for (?P<host>[\w.-]+):(?P<port>\d+)"
         r"(?i)waiting on dependencies to become available: \[\w+://(?P<host>[\w.-]+):(?P<port>\d+)"
@@ -165,6 +172,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"Could not load file or assembly '(?P<file>[^',]+)"
         r"Unable to load (?:shared library|DLL) '(?P<file>[^']+)'"
         r"The application to execute does not exist: '(?P<file>[^']+)'"
+        r"The application '(?P<file>[^']+)' does not exist"
         r"(?:You must install or update \.NET|Framework: ')(?P<file>Microsoft\.[\w.]+)"
         r"You must install or update \.NET to run this application"
         r"(?:require|include)(?:_once)?\((?P<file>[^)]+)\): [Ff]ailed to open stream: No such file"
@@ -204,6 +212,9 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<what>/[^\s:'\x22\\]+): (?:eacces|eperm|erofs)\b"
         r"\(os error (?:13|30)\)"
         r"SocketException \(13\): Permission denied"
+        r"read-only directory: (?P<what>/[^\s\x22]+)"
+        r"AccessDeniedException\[(?P<what>/[^\]]+)\]"
+        r"(?P<what>'/[^']+') is not writable"
         r"(?:^|[^\w])(?:PermissionError|EACCES|EROFS)\b"
         r"^(?:\S+: )?(?:Permission denied|Read-only file system|Operation not permitted)$"
     }
@@ -276,6 +287,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
         r"(?P<problem>required key (?P<name>\w+) missing value)"
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
+        r#""(?P<file>/[^"]+\.(?:ya?ml|toml|json))": (?P<problem>field not found, node: \S+)"#
+        r"(?P<problem>json: cannot unmarshal \w+ into Go struct field \S*(?i:config|settings|options|spec)\S*)"
         r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
         r"(?P<problem>ImproperlyConfigured: .+)"
         r"(?P<problem>Conf file attempted to set unknown variable: (?P<name>\S+))"

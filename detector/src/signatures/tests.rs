@@ -317,6 +317,43 @@ fn the_rest() {
             "System.Net.Sockets.SocketException (13): Permission denied",
             "PermissionDenied",
         ),
+        (
+            "IllegalOperation: Attempted to create a lock file on a read-only directory: /data/db",
+            "PermissionDenied what=/data/db",
+        ),
+        (
+            "GF_PATHS_DATA='/var/lib/grafana' is not writable.",
+            "PermissionDenied what='/var/lib/grafana'",
+        ),
+        (
+            "failed to bind service; nested: AccessDeniedException[/usr/share/elasticsearch/data/nodes];",
+            "PermissionDenied what=/usr/share/elasticsearch/data/nodes",
+        ),
+        (
+            "FATAL:  pg_hba.conf rejects connection for host \"10.0.0.9\", user \"api\", database \"shop\", no encryption",
+            "LoginRefused user=api",
+        ),
+        ("nats: Authorization Violation", "LoginRefused"),
+        (
+            "The application 'api.dll' does not exist.",
+            "LibraryMissing file=api.dll",
+        ),
+        (
+            "HttpHostConnectException: Connect to vault.example.com:8200 [vault.example.com/203.0.113.5] failed: Connection refused",
+            "Refused host=vault.example.com port=8200",
+        ),
+        (
+            "cURL error 28: Failed to connect to api.example.com port 443 after 10001 ms: Timeout was reached",
+            "TimedOut host=api.example.com port=443",
+        ),
+        (
+            "SocketTimeoutException: connect timed out: mq.example.com:5672",
+            "TimedOut host=mq.example.com port=5672",
+        ),
+        (
+            "command traefik error: \"/etc/traefik/traefik.yml\": field not found, node: entrypints",
+            "ConfigInvalid file=/etc/traefik/traefik.yml problem=field not found, node: entrypints",
+        ),
     ]);
 }
 

@@ -89,7 +89,7 @@ fn local() -> String {
 fn a_claim_that_does_not_exist() {
     db().says(&["certain claim-missing StatefulSet shop/db \
          <- PersistentVolumeClaim shop/data-db-0 \
-         {\"reference\":\"spec.template.spec.volumes[0]\",\"volume\":\"data\"}"]);
+         {\"reference\":\"spec.volumeClaimTemplates[0]\",\"volume\":\"data\"}"]);
     db().at("2026-11-24T11:50:02Z").says(&[]);
 }
 

@@ -395,6 +395,39 @@ fn a_folder_that_is_mounted_onto_a_file() {
         .names(&["certain volume-mount-failed Pod shop/web <- Pod shop/web spec.volumes[1]"]);
 }
 
+#[test]
+fn volumes_of_a_stateful_set_are_named_where_they_are_written() {
+    let set = "
+- apiVersion: apps/v1
+  kind: StatefulSet
+  metadata: {name: w, namespace: shop, uid: o}
+  spec:
+    selector: {}
+    serviceName: w
+    template: {spec: {volumes: [{name: conf, configMap: {name: nginx}}]}}
+    volumeClaimTemplates: [{metadata: {name: logs}}, {metadata: {name: data}}]
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: nginx, namespace: shop}
+";
+    let spec = "containers: [{name: web, volumeMounts: [{name: conf, mountPath: /a}, {name: data, mountPath: /b}]}], \
+                volumes: [{name: data, persistentVolumeClaim: {claimName: data-w}}, \
+                {name: logs, persistentVolumeClaim: {claimName: logs-w}}, {name: conf, configMap: {name: nginx}}]";
+    for (volume, field) in [
+        ("conf", "spec.template.spec.volumes[0]"),
+        ("data", "spec.volumeClaimTemplates[1]"),
+    ] {
+        let waiting = format!(
+            "phase: Pending, containerStatuses: [{{name: web, ready: false, restartCount: 0, \
+             state: {{waiting: {{reason: CreateContainerConfigError, message: 'failed to prepare subPath for volumeMount \"{volume}\" of container \"web\"'}}}}}}]"
+        );
+        let state = State::of(&pod("w", "StatefulSet/w", spec, &waiting)).and(set);
+        let verdict =
+            format!("certain volume-mount-failed StatefulSet shop/w <- StatefulSet shop/w {field}");
+        state.names(&[&verdict]);
+    }
+}
+
 const CLAIM: &str = "
 - apiVersion: v1
   kind: PersistentVolumeClaim
