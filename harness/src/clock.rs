@@ -1,6 +1,6 @@
 //! The harness's time of day: the one clock by which everything it sees is dated.
 
-use std::{cell::Cell, sync::OnceLock};
+use std::{cell::Cell, sync::OnceLock, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -20,6 +20,12 @@ pub fn now() -> Timestamp {
         .ok()
         .and_then(|passed| time.checked_add(passed).ok())
         .unwrap_or(time)
+}
+
+/// Lets the clock go on, so that what comes next comes later. Nothing is waited for: in virtual time
+/// what follows would else fall into the same instant, and nobody could say any more what came first.
+pub async fn tick() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// A time of day of its own for this thread, as long as this lives: for a runtime that runs on
@@ -44,8 +50,6 @@ impl Drop for Epoch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -53,6 +57,9 @@ mod tests {
         let epoch = Epoch::begin(Timestamp::UNIX_EPOCH);
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(now().as_second(), 3600);
+        let before = now();
+        tick().await;
+        assert!(now() > before);
         drop(epoch);
         assert!(now().as_second() > 1_000_000_000);
     }

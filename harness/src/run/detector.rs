@@ -96,19 +96,16 @@ impl Detector {
         owned.part_of(self.since(0))
     }
 
-    /// Every verdict of one run that stood in this time, in its last form, in the order in which
+    /// Every verdict of one run that stood since this time, in its last form, in the order in which
     /// they came.
-    pub fn verdicts(&self, owned: &Owned, from: Timestamp, to: Timestamp) -> Vec<Verdict> {
+    pub fn verdicts(&self, owned: &Owned, from: Timestamp) -> Vec<Verdict> {
         let part = self.part(owned);
         let first = part
             .iter()
             .rposition(|moment| moment.at <= from)
             .unwrap_or_default();
         let mut verdicts: Vec<(Identity, Arc<Verdict>)> = Vec::new();
-        let stood = part
-            .into_iter()
-            .skip(first)
-            .take_while(|moment| moment.at < to);
+        let stood = part.into_iter().skip(first);
         for verdict in stood.flat_map(|moment| moment.verdicts) {
             let identity = verdict.identity();
             match verdicts.iter_mut().find(|(known, _)| *known == identity) {

@@ -403,14 +403,8 @@ fn follow(
         }
     }
     let until_fix = |index: &usize| marks.fixed.is_none_or(|fixed| window[*index].at < fixed);
-    // In virtual time the fix follows in the very instant in which the verdict comes in full.
-    let is_whole = |index: &usize| {
-        whole.is_some_and(|(whole, _)| whole == index)
-            && marks.fixed.is_none_or(|fixed| window[*index].at <= fixed)
-    };
-    let counts = |index: &usize| until_fix(index) || is_whole(index);
     if marks.symptom.is_some()
-        && let Some((_, verdict)) = since.iter().rev().find(|(index, _)| counts(index))
+        && let Some((_, verdict)) = since.iter().rev().find(|(index, _)| until_fix(index))
         && let Some(difference) = difference(expected, verdict, namespace)
     {
         wrong.push(Wrong::WrongDetail {

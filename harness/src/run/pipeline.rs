@@ -173,6 +173,7 @@ impl Course<'_> {
         self.settle(&healthy).await?;
         let mut marks = Marks::healthy(clock::now());
         self.marks = Some(marks);
+        clock::tick().await;
 
         self.begin(Stage::Inject);
         let since = self.sight.mark();
@@ -197,6 +198,7 @@ impl Course<'_> {
         if self.bench.keep {
             return Ok(());
         }
+        clock::tick().await;
 
         self.begin(Stage::Fix);
         let since = self.sight.mark();
@@ -743,10 +745,7 @@ impl Course<'_> {
         if let (Some(rendered), Some(marks)) = (&self.rendered, &self.marks) {
             let judgement = self.judgement(rendered, marks, now);
             self.run.times = times(marks, &judgement, &self.bench.detector);
-            self.run.verdicts = self
-                .bench
-                .detector
-                .verdicts(&self.owned, marks.healthy, now);
+            self.run.verdicts = self.bench.detector.verdicts(&self.owned, marks.healthy);
             let is_whole = matches!(went, Ok(()) | Err(Stop::Invalid(_)));
             self.run.wrong = if is_whole {
                 judgement.wrong

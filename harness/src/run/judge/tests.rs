@@ -206,15 +206,6 @@ fn detail_and_field_must_be_there_in_time() {
 }
 
 #[test]
-fn the_fix_may_follow_in_the_instant_in_which_the_verdict_is_whole() {
-    let marks = [10, 20, 30, 39, 80, 120];
-    let whole = [(0, ""), (35, "line"), (39, "web"), (39, "")];
-    check_until(&whole, &marks, &[]);
-    let never = [(0, ""), (35, "line"), (39, "list"), (39, "")];
-    check_until(&never, &marks, &["wrong detail"]);
-}
-
-#[test]
 fn any_other_verdict_is_one_too_many_even_for_a_moment() {
     check(&[(0, ""), (35, "web other"), (85, "")], &["extra verdict"]);
     check(
