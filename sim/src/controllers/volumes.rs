@@ -316,14 +316,14 @@ fn unbound(world: &mut World, claim: &Value) {
     };
     let maker = text(&class, "/provisioner");
     if maker.starts_with("kubernetes.io/") {
-        let message = "no volume plugin matched";
+        let message = format!("no volume plugin matched name: {maker}");
         world.event(
             COMPONENT,
             "",
             claim,
             "Warning",
             "ProvisioningFailed",
-            message,
+            &message,
         );
         return;
     }
