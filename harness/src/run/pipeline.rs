@@ -194,7 +194,8 @@ impl Course<'_> {
         self.begin(Stage::Verdict);
         self.settle(&shown.versions).await?;
         self.verdict(&rendered, &marks).await?;
-        self.run.signals = (self.sight).look(|history| signals(history, since, injected));
+        self.run.signals =
+            (self.sight).look(|history| signals(history, &self.owned, since, injected));
         if self.bench.keep {
             return Ok(());
         }

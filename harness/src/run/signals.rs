@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use crashbook_detector::verdict::Reference;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::attribution::Owned;
 use super::sight::{History, What};
 
 /// Something that the cluster showed for the first time of an object.
@@ -23,14 +25,20 @@ pub struct Signal {
 }
 
 /// All that was shown, each once: by the healthy cluster up to a mark, from then on since the
-/// injection began.
-pub fn signals(history: &History, mark: usize, injected: Timestamp) -> Vec<Signal> {
+/// injection began. What nodes show that are not the run's is none of its fault.
+pub fn signals(history: &History, owned: &Owned, mark: usize, injected: Timestamp) -> Vec<Signal> {
     let mut known: BTreeSet<(String, String, String)> = BTreeSet::new();
     let mut signals = Vec::new();
     for (index, sighting) in history.since(0).iter().enumerate() {
         let What::Applied(object) = &sighting.what else {
             continue;
         };
+        if sighting.kind == "Node" {
+            let node = Reference::cluster("Node", word(&object["metadata"]["name"]));
+            if !owned.has(&node, |_| false) {
+                continue;
+            }
+        }
         let (of, shown) = match sighting.kind.as_str() {
             "Event" => (name(&object["involvedObject"]), vec![event(object)]),
             "Pod" => {
@@ -158,7 +166,18 @@ mod tests {
         );
         saw(5, "Event", event("Back-off restarting"));
         saw(6, "Event", event("Back-off restarting"));
-        let told: Vec<_> = signals(&history, 1, at(2))
+        // Of another node nothing is told.
+        for node in ["small", "other"] {
+            let conditions = json!([{"type": "Ready", "status": "Unknown"}]);
+            let metadata = json!({"name": node});
+            let status = json!({"conditions": conditions});
+            saw(7, "Node", json!({"metadata": metadata, "status": status}));
+        }
+        let owned = Owned {
+            nodes: ["small".to_owned()].into(),
+            ..Owned::default()
+        };
+        let told: Vec<_> = signals(&history, &owned, 1, at(2))
             .into_iter()
             .map(|signal| {
                 (
@@ -180,6 +199,7 @@ mod tests {
                     Some(3000),
                     "Pod/web event BackOff: Back-off restarting".to_owned()
                 ),
+                (Some(5000), "Node/small condition Ready: Unknown".to_owned()),
             ]
         );
     }

@@ -33,6 +33,12 @@ static FOLDS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             "NAMESPACE",
         ),
         (r"\d+\.\d+\.\d+\.\d+".to_owned(), "ADDRESS"),
+        // What the nodes' resolver says of a name that is not there depends on what it asks itself:
+        // with a way out the answer is that there is no such host, without one there is none.
+        (
+            r"(lookup \S+ on ADDRESS:)\S+: (no such host|read udp .*: i/o timeout)".to_owned(),
+            "${1}N: NO ANSWER",
+        ),
         // Of a name that the kubelet words as NAME_NAMESPACE too.
         (
             format!(r"-{LETTERS}{{6,10}}-{LETTERS}{{5}}(_|\b)"),
@@ -83,6 +89,12 @@ static RACES: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
         (
             "event Unhealthy",
             "^Readiness probe failed: .*(connection refused|is unreachable|EOF)$",
+        ),
+        // The last one comes after its container has exited, and before the kubelet knows of it.
+        (
+            "event Unhealthy",
+            "^Readiness probe errored .* failed to exec in container: (container is in \
+             CONTAINER_EXITED state|failed to load task: no running task found: .*)$",
         ),
     ];
     let race = |(part, words)| (part, Regex::new(words).expect("a pattern"));
