@@ -27,18 +27,7 @@ const FAILED: Duration = Duration::from_secs(1);
 const FAILED_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// Brings a DaemonSet's pods to the nodes that take them.
-pub(crate) fn sync(world: &mut World, key: &Key) {
-    let work = Work::Sync(Kind::DaemonSet, key.clone());
-    match step(world, key) {
-        Ok(()) => world.agenda.forget(&work),
-        Err(_) => {
-            let now = world.now();
-            world.agenda.retry(now, work);
-        }
-    }
-}
-
-fn step(world: &mut World, key: &Key) -> Result<(), Refusal> {
+pub(super) fn sync(world: &mut World, key: &Key) -> Result<(), Refusal> {
     let Some(object) = world.store.get(Kind::DaemonSet, key).cloned() else {
         return Ok(());
     };

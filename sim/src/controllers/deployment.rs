@@ -44,18 +44,7 @@ impl Sets {
 }
 
 /// Moves a Deployment one step towards what it asks for.
-pub(crate) fn sync(world: &mut World, key: &Key) {
-    let work = Work::Sync(Kind::Deployment, key.clone());
-    match step(world, key) {
-        Ok(()) => world.agenda.forget(&work),
-        Err(_) => {
-            let now = world.now();
-            world.agenda.retry(now, work);
-        }
-    }
-}
-
-fn step(world: &mut World, key: &Key) -> Result<(), Refusal> {
+pub(super) fn sync(world: &mut World, key: &Key) -> Result<(), Refusal> {
     let Some(deployment) = world.store.get(Kind::Deployment, key).cloned() else {
         return Ok(());
     };

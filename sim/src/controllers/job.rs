@@ -31,15 +31,14 @@ const FAILED: Duration = Duration::from_secs(10);
 const FAILED_AT_MOST: Duration = Duration::from_secs(600);
 
 /// How soon the API is tried again that refused a pod, and at most.
-const REFUSED: Duration = Duration::from_secs(1);
-const REFUSED_AT_MOST: Duration = Duration::from_secs(60);
+pub(super) const REFUSED: Duration = Duration::from_secs(1);
+pub(super) const REFUSED_AT_MOST: Duration = Duration::from_secs(60);
 
 /// A verdict on a whole Job: its reason, and in words.
 type Judgement = (&'static str, &'static str);
 
 /// Brings a Job one step further.
-pub(crate) fn sync(world: &mut World, key: &Key) {
-    let work = Work::Sync(Kind::Job, key.clone());
+pub(super) fn sync(world: &mut World, key: &Key) -> Result<(), Refusal> {
     let Some(job) = world.store.get(Kind::Job, key).cloned() else {
         let orphans: Vec<Arc<Value>> = world
             .store
@@ -54,31 +53,22 @@ pub(crate) fn sync(world: &mut World, key: &Key) {
         for pod in orphans {
             untrack(world, &pod);
         }
-        world.agenda.forget(&work);
-        return;
+        return Ok(());
     };
     if deleting(&job) {
         for pod in pods_of(world, &job) {
             untrack(world, &pod);
         }
-        return;
+        return Ok(());
     }
     if finished(&job) {
         for pod in pods_of(world, &job) {
             untrack(world, &pod);
         }
         expire(world, &job);
-        return;
+        return Ok(());
     }
-    match step(world, &job) {
-        Ok(()) => world.agenda.forget(&work),
-        Err(_) => {
-            let now = world.now();
-            world
-                .agenda
-                .retry_within(now, work, REFUSED, REFUSED_AT_MOST);
-        }
-    }
+    step(world, &job)
 }
 
 /// Whether a Job is over, well or not.

@@ -45,19 +45,30 @@ pub(crate) struct Memory {
 /// Source: `pkg/controller/job/job_controller.go`, `SyncJobBatchPeriod`.
 const BATCH: Duration = Duration::from_secs(1);
 
-/// Brings an object to what it asks for.
+/// Brings an object to what it asks for, and tries again later where the API refused something.
 pub(crate) fn sync(world: &mut World, kind: Kind, key: &Key) {
-    match kind {
+    let outcome = match kind {
         Kind::Deployment => deployment::sync(world, key),
         Kind::ReplicaSet | Kind::ReplicationController => replicas::sync(world, kind, key),
         Kind::StatefulSet => statefulset::sync(world, key),
         Kind::DaemonSet => daemonset::sync(world, key),
         Kind::Job => job::sync(world, key),
-        Kind::CronJob => cronjob::sync(world, key),
-        Kind::Service => endpoints::sync(world, key),
-        Kind::HorizontalPodAutoscaler => autoscaler::sync(world, key),
-        Kind::ResourceQuota => quota::sync(world, key),
-        _ => {}
+        Kind::CronJob => return cronjob::sync(world, key),
+        Kind::Service => return endpoints::sync(world, key),
+        Kind::HorizontalPodAutoscaler => return autoscaler::sync(world, key),
+        Kind::ResourceQuota => return quota::sync(world, key),
+        _ => return,
+    };
+    let work = Work::Sync(kind, key.clone());
+    let now = world.now();
+    match (outcome, kind) {
+        (Ok(()), _) => world.agenda.forget(&work),
+        (Err(_), Kind::Job) => {
+            world
+                .agenda
+                .retry_within(now, work, job::REFUSED, job::REFUSED_AT_MOST);
+        }
+        (Err(_), _) => world.agenda.retry(now, work),
     }
 }
 

@@ -21,11 +21,9 @@ use crate::world::World;
 const BURST: usize = 500;
 
 /// Brings a ReplicaSet or a ReplicationController to its number of pods.
-pub(crate) fn sync(world: &mut World, kind: Kind, key: &Key) {
-    let work = Work::Sync(kind, key.clone());
+pub(super) fn sync(world: &mut World, kind: Kind, key: &Key) -> Result<(), Refusal> {
     let Some(set) = world.store.get(kind, key).cloned() else {
-        world.agenda.forget(&work);
-        return;
+        return Ok(());
     };
     let selector = at(&set, "/spec/selector");
     let selector = match kind {
@@ -33,7 +31,7 @@ pub(crate) fn sync(world: &mut World, kind: Kind, key: &Key) {
         _ => Labels::of(selector).unwrap_or_default(),
     };
     if selector.is_empty() {
-        return;
+        return Ok(());
     }
     let mut owned = pods::claim(world, Kind::Pod, kind, &set, &selector);
     owned.retain(|pod| is_active(pod));
@@ -44,18 +42,12 @@ pub(crate) fn sync(world: &mut World, kind: Kind, key: &Key) {
         manage(world, kind, &set, &mut owned)
     };
     write_status(world, kind, key, &before, &outcome);
-    match outcome {
-        Ok(()) => world.agenda.forget(&work),
-        Err(_) => {
-            let now = world.now();
-            world.agenda.retry(now, work.clone());
-        }
-    }
     let now = world.now();
     let patience = int_or(&set, "/spec/minReadySeconds", 0);
     if let Some(time) = pods::next_available(&before, patience, now) {
-        world.agenda.at(time, work);
+        world.agenda.at(time, Work::Sync(kind, key.clone()));
     }
+    outcome
 }
 
 fn component(kind: Kind) -> &'static str {

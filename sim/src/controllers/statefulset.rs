@@ -20,16 +20,12 @@ use crate::world::{Deletion, World};
 const COMPONENT: &str = "statefulset-controller";
 
 /// Moves a StatefulSet one step towards what it asks for.
-pub(crate) fn sync(world: &mut World, key: &Key) {
-    let work = Work::Sync(Kind::StatefulSet, key.clone());
-    let now = world.now();
-    match step(world, key) {
-        Ok(()) => world.agenda.forget(&work),
-        Err(_) => world.agenda.retry(now, work.clone()),
-    }
+pub(super) fn sync(world: &mut World, key: &Key) -> Result<(), Refusal> {
+    let outcome = step(world, key);
     let Some(object) = world.store.get(Kind::StatefulSet, key) else {
-        return;
+        return outcome;
     };
+    let now = world.now();
     let patience = int_or(object, "/spec/minReadySeconds", 0);
     let uid = crate::value::uid(object).to_owned();
     let owned: Vec<Arc<Value>> = world
@@ -39,8 +35,11 @@ pub(crate) fn sync(world: &mut World, key: &Key) {
         .filter_map(|(kind, key)| world.store.get(*kind, key).cloned())
         .collect();
     if let Some(time) = pods::next_available(&owned, patience, now) {
-        world.agenda.at(time, work);
+        world
+            .agenda
+            .at(time, Work::Sync(Kind::StatefulSet, key.clone()));
     }
+    outcome
 }
 
 /// A StatefulSet and the two templates that its pods may have.
