@@ -20,27 +20,6 @@ use crashbook::run::outcome::{Outcome, Run};
 use crashbook::scenario::{Catalogue, Scenario};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-const SYMPTOM: &str = "what its program does of the fault is not known";
-const BASELINE: &str = "its program is not known";
-
-/// Variants that do not pass yet, and what stands against it: they are ignored, with this as their
-/// kind. docs/embedded-cluster.md says more.
-const NOT_YET: &[(&str, &str)] = &[
-    ("bad-directive/registry", SYMPTOM),
-    ("cpu-limit/daemonset", SYMPTOM),
-    ("image-auth-failed/no-secret", SYMPTOM),
-    ("late-exception/daemonset", SYMPTOM),
-    ("missing-library/daemonset", BASELINE),
-    ("missing-role/whole-cluster", BASELINE),
-    ("segfault/awk", SYMPTOM),
-    ("shared-port/statefulset", BASELINE),
-    ("too-many-connections/two-containers", BASELINE),
-    (
-        "unknown-node-name/bare-pod",
-        "the verdict and the fix come in the same instant",
-    ),
-];
-
 fn main() -> ExitCode {
     let args = Arguments::from_args();
     let scenarios = match Catalogue::built_in() {
@@ -52,12 +31,7 @@ fn main() -> ExitCode {
     };
     let trials = scenarios.with_variants().cloned().map(|scenario| {
         let name = named("sim", &scenario);
-        let not_yet = NOT_YET.iter().find(|(name, _)| *name == scenario.name());
-        let trial = Trial::test(name, move || passes(&scenario).map(drop));
-        match not_yet {
-            Some((_, why)) => trial.with_kind(*why).with_ignored_flag(true),
-            None => trial,
-        }
+        Trial::test(name, move || passes(&scenario).map(drop))
     });
     let mut trials: Vec<_> = trials.collect();
     // Each twice: all of them would take as long as all other trials together.

@@ -11,7 +11,8 @@ use crate::world::World;
 const ANSWER: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks for the names of a pod's namespace's objects, as kubectl does, and in its words.
+/// Asks for the names of objects, those of the pod's namespace where they are in one, as kubectl does,
+/// and in its words.
 pub(super) fn ask(
     world: &mut World,
     uid: &str,
@@ -47,21 +48,25 @@ pub(super) fn ask(
     };
     let facts = kind.facts();
     let who = Who::account(home, account);
+    let place = facts.namespaced.then_some(home);
     let deed = Deed {
         verb,
         group: facts.group,
         resource: facts.plural,
-        namespace: home,
+        namespace: place.unwrap_or_default(),
         ..Deed::default()
     };
     if who.may(world, &deed).is_none() {
         let why = format!("{} is forbidden: {}", kind.resource(), who.refused(&deed));
         return (ANSWER, Err(format!("Error from server (Forbidden): {why}")));
     }
-    let singular = facts.name.to_lowercase();
+    let mut singular = facts.name.to_lowercase();
+    if !facts.group.is_empty() {
+        singular = format!("{singular}.{}", facts.group);
+    }
     let names = world
         .store
-        .list(kind, Some(home))
+        .list(kind, place)
         .map(|object| format!("{singular}/{}", name(object)));
     (ANSWER, Ok(names.collect()))
 }

@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) user: String,
     pub(crate) directory: String,
     pub(crate) files: Arc<Tree>,
+    /// Whose small programs it has, if any.
+    pub(crate) tools: Option<Tools>,
     /// The names of the programs that are its own.
     pub(crate) programs: Vec<String>,
     /// In bytes, as it is pulled.
@@ -63,9 +65,10 @@ struct Description {
     files: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+/// Whose small programs an image has.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-enum Tools {
+pub(crate) enum Tools {
     Busybox,
     Dash,
 }
@@ -120,6 +123,7 @@ impl Description {
             user: self.user,
             directory: self.directory,
             files: Arc::new(tree),
+            tools: self.tools,
             programs: self
                 .programs
                 .iter()

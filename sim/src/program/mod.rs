@@ -21,7 +21,7 @@ mod tools;
 use std::sync::Arc;
 
 use files::{File, Files};
-pub(crate) use image::{Facts, Images};
+pub(crate) use image::{Facts, Images, Tools};
 use net::Serving;
 use process::{Container, Program, Sys};
 

@@ -347,6 +347,46 @@ async fn the_tools() {
         ("httpd -f -p 81", "httpd: bind: Address already in use", 1),
         ("awk 'NR == 2 { print $1, NR }' /data/f", "two 2", 0),
         (
+            "awk 'function sum(n) { return n == 0 ? 0 : n + sum(n - 1) } BEGIN { print sum(100), sum (3) }'",
+            "5050 3",
+            0,
+        ),
+        (
+            "awk 'function sum(n) { return n == 0 ? 0 : n + sum(n - 1) } BEGIN { print sum(0.5) }'",
+            "",
+            139,
+        ),
+        (
+            "awk 'function put(all, n, i) { for (i = 1; i <= n; i++) all[i] = i; delete all[2]; return i } BEGIN { print put(a, 3); for (k in a) print k; print length(a), i \"none\" }'",
+            "4\n1\n3\n2 none",
+            0,
+        ),
+        (
+            "awk 'BEGIN { while (1) { if (++n > 5) break; if (n % 2) continue; s = s n; } print s; if (system(\"exit 3\") == 3) print \"three\"; exit 2 } END { print \"end\" }'",
+            "24\nthree\nend",
+            2,
+        ),
+        (
+            "awk 'BEGIN { a[\"x\"] = \"a.b\"; n = gsub(/[.]/, \"-\", a[\"x\"]); print n, a[\"x\"], (1 || 1 / 0), (0 && 1 / 0), !(\"x\" in a) }'",
+            "1 a-b 1 0 0",
+            0,
+        ),
+        (
+            "awk 'BEGIN { foo(1) }'",
+            "awk: cmd. line:1: Call to undefined function",
+            1,
+        ),
+        (
+            "n=41; echo \"rate $((1000 / (41 - n)))\"; echo after",
+            "sh: divide by zero",
+            2,
+        ),
+        (
+            "head -c 3000000 /dev/zero | md5sum",
+            "c9fc2d3dd83ab67a129ac10b09c9ebbb  -",
+            0,
+        ),
+        (
             "awk -v n=3 'BEGIN { for (i = 0; i < n; i++) a[i] = i * i; for (k in a) s += a[k]; print s / 2 }'",
             "2.5",
             0,

@@ -1,5 +1,6 @@
 //! What words become: variables, commands' output, arithmetic, fields and file names.
 
+use super::super::Tools;
 use super::parse::{Part, Variable, Word};
 use super::{Flow, Io, Ran, Shell};
 
@@ -170,14 +171,21 @@ impl Shell {
                 Part::Arithmetic(word) => {
                     let text = self.joined(word, io).await?;
                     match self.arithmetic(&text) {
-                        Some(value) => vec![Piece {
+                        Ok(value) => vec![Piece {
                             letters: quoted(&value.to_string(), true),
                             splits: false,
                             is_field: true,
                         }],
-                        None => {
+                        Err(wrong) => {
                             let name = self.name.clone();
-                            self.complain(io, &format!("{name}: arithmetic expression: {text:?}"));
+                            let why = match self.facts.tools {
+                                Some(Tools::Dash) => format!(
+                                    "1: arithmetic expression: {}: {text:?}",
+                                    wrong.in_dash()
+                                ),
+                                _ => wrong.in_busybox().to_owned(),
+                            };
+                            self.complain(io, &format!("{name}: {why}"));
                             return Err(Flow::Exit(2));
                         }
                     }
@@ -317,7 +325,7 @@ impl Shell {
     }
 
     /// The value of an arithmetic expression.
-    pub(in crate::program) fn arithmetic(&mut self, text: &str) -> Option<i64> {
+    pub(in crate::program) fn arithmetic(&mut self, text: &str) -> Result<i64, Wrong> {
         let mut sum = Sum {
             text: text
                 .chars()
@@ -327,9 +335,40 @@ impl Shell {
             shell: self,
         };
         let value = sum.assignment()?;
-        (sum.at == sum.text.len()).then_some(value)
+        match sum.at == sum.text.len() {
+            true => Ok(value),
+            false => Err(Wrong::Syntax("expecting EOF")),
+        }
     }
 }
+
+/// Why an arithmetic expression has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::program) enum Wrong {
+    DivisionByZero,
+    /// It is none; what dash says of it.
+    Syntax(&'static str),
+}
+
+impl Wrong {
+    /// Source: busybox's `shell/math.c`.
+    fn in_busybox(self) -> &'static str {
+        match self {
+            Self::DivisionByZero => "divide by zero",
+            Self::Syntax(_) => "arithmetic syntax error",
+        }
+    }
+
+    /// Source: dash's `src/arith_yacc.c`.
+    fn in_dash(self) -> &'static str {
+        match self {
+            Self::DivisionByZero => "division by zero",
+            Self::Syntax(why) => why,
+        }
+    }
+}
+
+const NO_OPERAND: Wrong = Wrong::Syntax("expecting primary");
 
 /// What a part of a word becomes.
 struct Piece {
@@ -397,7 +436,7 @@ impl Sum<'_> {
         name
     }
 
-    fn assignment(&mut self) -> Option<i64> {
+    fn assignment(&mut self) -> Result<i64, Wrong> {
         let start = self.at;
         let name = self.name();
         if !name.is_empty() {
@@ -407,34 +446,34 @@ impl Sum<'_> {
                     let left = self.variable(&name)?;
                     let value = apply(&operation[..1], left, right)?;
                     self.shell.variables.insert(name, value.to_string());
-                    return Some(value);
+                    return Ok(value);
                 }
             }
             if self.text.get(self.at) == Some(&'=') && self.text.get(self.at + 1) != Some(&'=') {
                 self.at += 1;
                 let value = self.assignment()?;
                 self.shell.variables.insert(name, value.to_string());
-                return Some(value);
+                return Ok(value);
             }
             self.at = start;
         }
         self.ternary()
     }
 
-    fn ternary(&mut self) -> Option<i64> {
+    fn ternary(&mut self) -> Result<i64, Wrong> {
         let condition = self.binary(0)?;
         if !self.eat("?") {
-            return Some(condition);
+            return Ok(condition);
         }
         let yes = self.assignment()?;
         if !self.eat(":") {
-            return None;
+            return Err(Wrong::Syntax("expecting ':'"));
         }
         let no = self.assignment()?;
-        Some(if condition != 0 { yes } else { no })
+        Ok(if condition != 0 { yes } else { no })
     }
 
-    fn binary(&mut self, level: usize) -> Option<i64> {
+    fn binary(&mut self, level: usize) -> Result<i64, Wrong> {
         const LEVELS: &[&[&str]] = &[
             &["||"],
             &["&&"],
@@ -466,7 +505,7 @@ impl Sum<'_> {
                     continue 'next;
                 }
             }
-            return Some(left);
+            return Ok(left);
         }
     }
 
@@ -476,22 +515,25 @@ impl Sum<'_> {
             .all(|(index, letter)| self.text.get(self.at + index) == Some(&letter))
     }
 
-    fn unary(&mut self) -> Option<i64> {
+    fn unary(&mut self) -> Result<i64, Wrong> {
         if self.eat("!") {
-            return Some(i64::from(self.unary()? == 0));
+            return Ok(i64::from(self.unary()? == 0));
         }
         if self.eat("-") {
-            return self.unary()?.checked_neg();
+            return Ok(self.unary()?.wrapping_neg());
         }
         if self.eat("+") {
             return self.unary();
         }
         if self.eat("~") {
-            return Some(!self.unary()?);
+            return Ok(!self.unary()?);
         }
         if self.eat("(") {
             let value = self.assignment()?;
-            return self.eat(")").then_some(value);
+            return match self.eat(")") {
+                true => Ok(value),
+                false => Err(Wrong::Syntax("expecting ')'")),
+            };
         }
         let name = self.name();
         if !name.is_empty() {
@@ -507,27 +549,34 @@ impl Sum<'_> {
             digits.push(*letter);
             self.at += 1;
         }
-        match digits.strip_prefix("0x") {
-            Some(hex) => i64::from_str_radix(hex, 16).ok(),
-            None => digits.parse().ok(),
-        }
+        let number = match digits.strip_prefix("0x") {
+            Some(hex) => i64::from_str_radix(hex, 16),
+            None => digits.parse(),
+        };
+        number.map_err(|_| NO_OPERAND)
     }
 
-    fn variable(&self, name: &str) -> Option<i64> {
+    fn variable(&self, name: &str) -> Result<i64, Wrong> {
         match self.shell.value(name).unwrap_or_default().trim() {
-            "" => Some(0),
-            value => value.parse().ok(),
+            "" => Ok(0),
+            value => value.parse().map_err(|_| NO_OPERAND),
         }
     }
 }
 
-fn apply(operation: &str, left: i64, right: i64) -> Option<i64> {
-    Some(match operation {
+fn apply(operation: &str, left: i64, right: i64) -> Result<i64, Wrong> {
+    Ok(match operation {
         "+" => left.wrapping_add(right),
         "-" => left.wrapping_sub(right),
         "*" => left.wrapping_mul(right),
-        "/" => left.checked_div(right)?,
-        "%" => left.checked_rem(right)?,
+        "/" => match right {
+            0 => return Err(Wrong::DivisionByZero),
+            right => left.wrapping_div(right),
+        },
+        "%" => match right {
+            0 => return Err(Wrong::DivisionByZero),
+            right => left.wrapping_rem(right),
+        },
         "==" => i64::from(left == right),
         "!=" => i64::from(left != right),
         "<" => i64::from(left < right),
@@ -539,8 +588,13 @@ fn apply(operation: &str, left: i64, right: i64) -> Option<i64> {
         "&" => left & right,
         "|" => left | right,
         "^" => left ^ right,
-        "<<" => left.checked_shl(u32::try_from(right).ok()?)?,
-        ">>" => left.checked_shr(u32::try_from(right).ok()?)?,
-        _ => return None,
+        "<<" => left.wrapping_shl(shift(right)),
+        ">>" => left.wrapping_shr(shift(right)),
+        _ => return Err(NO_OPERAND),
     })
+}
+
+/// By how many bits: as the processor takes it.
+fn shift(by: i64) -> u32 {
+    u32::try_from(by & 63).unwrap_or(0)
 }

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub(super) use expand::Wrong;
 use parse::{Node, Redirect, Simple, Target};
 
 use super::files::{Content, End, Fifo, File, Files};
@@ -22,7 +23,7 @@ use super::{Facts, tools};
 /// How deep commands may be nested, functions in functions too, before the stack has no room.
 const STACK: usize = 120;
 /// The code of a process that touched memory that it does not have.
-const SEGMENTATION_FAULT: i32 = 139;
+pub(super) const SEGMENTATION_FAULT: i32 = 139;
 
 /// What is read or written: text, and so many bytes more that are all alike.
 #[derive(Clone, Debug, Default)]

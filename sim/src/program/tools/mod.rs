@@ -613,8 +613,11 @@ impl Tool<'_> {
             words => {
                 let text = words.join(" ").replace("\\*", "*");
                 match self.shell.arithmetic(&text) {
-                    Some(value) => value.to_string(),
-                    None => match words {
+                    Ok(value) => value.to_string(),
+                    Err(super::shell::Wrong::DivisionByZero) => {
+                        return self.fail("division by zero");
+                    }
+                    Err(_) => match words {
                         [left, "=", right] => i32::from(left == right).to_string(),
                         [left, "!=", right] => i32::from(left != right).to_string(),
                         _ => return self.fail("syntax error"),

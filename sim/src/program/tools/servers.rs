@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::super::files::{Content, File, FileError, Files};
 use super::super::net::{Reply, Request, Serving, Sql};
 use super::super::process::{Answer, Call, ListenError};
@@ -15,6 +17,48 @@ const LIBRARIES: &[(&str, &str)] = &[
     ("psql", "libpq.so.5"),
     ("pg_isready", "libpq.so.5"),
     ("initdb", "libpq.so.5"),
+];
+
+/// What programs say of their version, the words that ask for it, and whether they say it on the
+/// second output.
+const VERSIONS: &[(&str, &[&str], &str, bool)] = &[
+    (
+        "psql",
+        &["--version", "-V"],
+        "psql (PostgreSQL) 17.6",
+        false,
+    ),
+    (
+        "initdb",
+        &["--version", "-V"],
+        "initdb (PostgreSQL) 17.6",
+        false,
+    ),
+    (
+        "pg_isready",
+        &["--version", "-V"],
+        "pg_isready (PostgreSQL) 17.6",
+        false,
+    ),
+    (
+        "postgres",
+        &["--version", "-V"],
+        "postgres (PostgreSQL) 17.6",
+        false,
+    ),
+    ("nginx", &["-v"], "nginx version: nginx/1.26.3", true),
+    (
+        "httpd",
+        &["-v"],
+        "Server version: Apache/2.4.71 (Debian)",
+        false,
+    ),
+    (
+        "registry",
+        &["--version", "-v"],
+        "registry github.com/docker/distribution v2.8.2",
+        false,
+    ),
 ];
 
 /// The reason phrase of an HTTP status.
@@ -46,6 +90,16 @@ pub(super) async fn run(tool: &mut Tool<'_>, base: &str) -> i32 {
              file: No such file or directory"
         ));
         return 127;
+    }
+    let mut versions = VERSIONS.iter();
+    if let Some((_, _, said, is_complaint)) = versions.find(|(name, asks, ..)| {
+        *name == base && tool.args.iter().any(|arg| asks.contains(&&**arg))
+    }) {
+        match is_complaint {
+            true => drop(tool.err(said)),
+            false => drop(tool.out(&format!("{said}\n"))),
+        }
+        return 0;
     }
     match base {
         "httpd-foreground" => {
@@ -1019,25 +1073,151 @@ async fn serve_sql(tool: &mut Tool<'_>) -> i32 {
     0
 }
 
-/// Where a client of PostgreSQL connects to.
-fn sql_target(tool: &Tool<'_>) -> (String, u16) {
-    let host = tool.long("host").or_else(|| tool.value('h'));
-    let host = host.or_else(|| setting(tool, "PGHOST"));
-    let host = host.unwrap_or_else(|| "localhost".to_owned());
-    let port = tool.long("port").or_else(|| tool.value('p'));
-    let port = port.or_else(|| setting(tool, "PGPORT"));
-    let port = port.and_then(|port| port.parse().ok()).unwrap_or(5432);
-    (host, port)
+/// Where a client of PostgreSQL connects to, and as whom.
+#[derive(Debug, Default)]
+struct Connection {
+    host: Option<String>,
+    port: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    database: Option<String>,
+}
+
+/// The options of PostgreSQL's clients that take the word after them along.
+const WITH_VALUE: &str = "command dbname file host port username set variable output field-separator \
+    pset record-separator log-file table-attr timeout";
+
+impl Connection {
+    /// What is asked for: by options, by a word that stands for the database or for all of it, by the
+    /// environment, or by nothing.
+    ///
+    /// Source: PostgreSQL 17's documentation, "psql" and "Connection Strings".
+    fn of(tool: &Tool<'_>) -> Self {
+        let mut words = Vec::new();
+        let mut rest = tool.args.iter();
+        while let Some(word) = rest.next() {
+            if let Some(long) = word.strip_prefix("--") {
+                if is_one_of(WITH_VALUE, long) {
+                    rest.next();
+                }
+            } else if let Some(letter) = word.strip_prefix('-') {
+                if letter.len() == 1 && "cdfhpUvoFPRTLt".contains(letter) {
+                    rest.next();
+                }
+            } else {
+                words.push(word.clone());
+            }
+        }
+        let mut words = words.into_iter();
+        let option = |long: &str, letter: char| tool.long(long).or_else(|| tool.value(letter));
+        let database = option("dbname", 'd').or_else(|| words.next());
+        let mut all = Self {
+            host: option("host", 'h'),
+            port: option("port", 'p'),
+            user: option("username", 'U').or_else(|| words.next()),
+            ..Self::default()
+        };
+        match database {
+            Some(address) if address.starts_with("postgres") && address.contains("://") => {
+                all.address(&address);
+            }
+            Some(pairs) if pairs.contains('=') => {
+                for (name, value) in pairs
+                    .split_whitespace()
+                    .filter_map(|one| one.split_once('='))
+                {
+                    all.set(name, value.trim_matches('\''));
+                }
+            }
+            database => all.database = database,
+        }
+        for (name, variable) in [
+            ("host", "PGHOST"),
+            ("port", "PGPORT"),
+            ("user", "PGUSER"),
+            ("password", "PGPASSWORD"),
+            ("dbname", "PGDATABASE"),
+        ] {
+            if let Some(value) = setting(tool, variable) {
+                all.set(name, &value);
+            }
+        }
+        all
+    }
+
+    /// Takes in `postgresql://user:password@host:port/database?name=value`.
+    fn address(&mut self, address: &str) {
+        let rest = address.split_once("://").map_or("", |(_, rest)| rest);
+        let (rest, pairs) = rest.split_once('?').unwrap_or((rest, ""));
+        let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (who, place) = place.rsplit_once('@').unwrap_or(("", place));
+        let (user, password) = who.split_once(':').unwrap_or((who, ""));
+        let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
+        for (name, value) in [
+            ("user", user),
+            ("password", password),
+            ("host", host),
+            ("port", port),
+            ("dbname", database),
+        ] {
+            self.set(name, &unpercent(value));
+        }
+        for (name, value) in pairs.split('&').filter_map(|pair| pair.split_once('=')) {
+            self.set(name, &unpercent(value));
+        }
+    }
+
+    /// Fills in what nothing was said of so far.
+    fn set(&mut self, name: &str, value: &str) {
+        let place = match name {
+            "host" => &mut self.host,
+            "port" => &mut self.port,
+            "user" => &mut self.user,
+            "password" => &mut self.password,
+            "dbname" => &mut self.database,
+            _ => return,
+        };
+        if place.is_none() && !value.is_empty() {
+            *place = Some(value.to_owned());
+        }
+    }
+
+    fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(|| "localhost".to_owned())
+    }
+
+    fn port(&self) -> u16 {
+        let port = self.port.as_deref().and_then(|port| port.parse().ok());
+        port.unwrap_or(5432)
+    }
+}
+
+/// Puts what `%` and two digits stand for in their place.
+fn unpercent(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let code = code.and_then(|two| u8::from_str_radix(two, 16).ok());
+        match (first, code) {
+            (b'%', Some(code)) => {
+                bytes.push(code);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn psql(tool: &mut Tool<'_>) -> i32 {
-    let (host, port) = sql_target(tool);
-    let user = tool.long("username").or_else(|| tool.value('U'));
-    let user = user.or_else(|| setting(tool, "PGUSER"));
-    let user = user.unwrap_or_else(|| "root".to_owned());
-    let database = tool.long("dbname").or_else(|| tool.value('d'));
-    let database = database.or_else(|| setting(tool, "PGDATABASE"));
-    let database = database.unwrap_or_else(|| user.clone());
+    let asked = Connection::of(tool);
+    let (host, port) = (asked.host(), asked.port());
+    let user = asked.user.unwrap_or_else(|| "root".to_owned());
+    let database = asked.database.unwrap_or_else(|| user.clone());
     let patience = setting(tool, "PGCONNECT_TIMEOUT")
         .as_deref()
         .and_then(duration);
@@ -1058,7 +1238,7 @@ async fn psql(tool: &mut Tool<'_>) -> i32 {
     let address = addresses.first().cloned().unwrap_or_default();
     let request = Request::Sql {
         user,
-        password: setting(tool, "PGPASSWORD"),
+        password: asked.password,
         database,
     };
     let reply = tool
@@ -1109,7 +1289,8 @@ fn answer_to(command: &str, tool: &Tool<'_>) -> String {
 }
 
 async fn pg_isready(tool: &mut Tool<'_>) -> i32 {
-    let (host, port) = sql_target(tool);
+    let asked = Connection::of(tool);
+    let (host, port) = (asked.host(), asked.port());
     let quiet = tool.has('q') || tool.args.iter().any(|word| word == "--quiet");
     let patience = Some(Duration::from_secs(3));
     let reply = tool
@@ -1127,17 +1308,134 @@ async fn pg_isready(tool: &mut Tool<'_>) -> i32 {
     status
 }
 
+/// What registry's configuration may say, by its sections.
+const REGISTRY: &str = "version log loglevel storage auth middleware reporting http notifications redis health \
+    proxy compatibility policy validation catalog";
+
+/// The configuration of a registry: what its file says, and what the environment says instead.
+///
+/// Source: distribution 2.8, `configuration/{configuration,parser}.go`.
+fn registry_settings(tool: &Tool<'_>, file: &str) -> Result<Value, String> {
+    let text = read(tool, file)
+        .map_err(|error| format!("open {file}: {}", error.text().to_lowercase()))?;
+    let wrong = |why: String| format!("error parsing {file}: {why}");
+    let mut settings: Value =
+        serde_saphyr::from_str(&text).map_err(|error| wrong(yaml_error(&error)))?;
+    for (name, value) in &tool.shell.variables {
+        let Some(place) = name.strip_prefix("REGISTRY_") else {
+            continue;
+        };
+        let place = place.to_lowercase();
+        let section = place.split('_').next().unwrap_or_default();
+        if is_one_of(REGISTRY, section) {
+            put(&mut settings, &place.replace('_', "/"), value);
+        }
+    }
+    let version = match &settings["version"] {
+        Value::Number(number) => number.to_string(),
+        version => version.as_str().unwrap_or_default().to_owned(),
+    };
+    if version != "0.1" {
+        return Err(wrong(format!("unsupported version: {version:?}")));
+    }
+    let level = settings["log"]["level"].as_str().unwrap_or("info");
+    if !is_one_of("error warn info debug", level) {
+        return Err(wrong(format!(
+            "invalid loglevel {level} Must be one of [error, warn, info, debug]"
+        )));
+    }
+    let storage = settings["storage"].as_object().into_iter().flatten();
+    let kinds: Vec<&str> = storage
+        .map(|(kind, _)| kind.as_str())
+        .filter(|kind| !is_one_of("maintenance cache delete redirect", kind))
+        .collect();
+    if kinds.len() > 1 {
+        return Err(wrong(format!(
+            "must provide exactly one storage type. Provided: {kinds:?}"
+        )));
+    }
+    Ok(settings)
+}
+
+/// What go-yaml says of a text that is none.
+fn yaml_error(error: &serde_saphyr::Error) -> String {
+    let line = error.location().map_or(1, |location| location.line());
+    let why = match error.without_snippet() {
+        serde_saphyr::Error::ExternalMessage { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
+    format!("yaml: line {line}: {why}")
+}
+
+/// Puts a setting into its place, below maps that are made where there are none.
+fn put(settings: &mut Value, place: &str, value: &str) {
+    let mut at = settings;
+    for name in place.split('/') {
+        if !at.is_object() {
+            *at = Value::Object(serde_json::Map::new());
+        }
+        at = &mut at[name];
+    }
+    *at = Value::String(value.to_owned());
+}
+
 async fn registry(tool: &mut Tool<'_>) -> i32 {
+    const USAGE: &str =
+        "Usage: \n  registry serve <config> [flags]\nFlags:\n  -h, --help=false: help for serve\n";
+    let stamp = |tool: &Tool<'_>| {
+        let now = tool.shell.sys.container.clock.now();
+        now.strftime("%Y-%m-%dT%H:%M:%S.%9NZ").to_string()
+    };
+    let words = tool.operands("");
+    if words.first().is_none_or(|verb| verb != "serve") {
+        return tool.out(USAGE);
+    }
+    let file = words.get(1).cloned();
+    let file = file.or_else(|| setting(tool, "REGISTRY_CONFIGURATION_PATH"));
+    let settings = match &file {
+        Some(file) => registry_settings(tool, file),
+        None => Err("configuration path unspecified".to_owned()),
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(why) => return tool.err(&format!("configuration error: {why}\n{USAGE}")),
+    };
+    if settings["storage"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
+    {
+        tool.err("panic: StorageDriver not registered: ");
+        return 2;
+    }
+    let address = settings["http"]["addr"].as_str().unwrap_or_default();
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let Some(port) = port else {
+        let now = stamp(tool);
+        return tool.err(&format!(
+            "time=\"{now}\" level=fatal msg=\"listen tcp: address {address}: missing port in address\""
+        ));
+    };
     let serving = Serving::Http {
         status: 200,
         body: "{}".to_owned(),
         paths: Vec::new(),
     };
-    if tool.shell.sys.listen(5000, serving).await.is_err() {
-        tool.err("level=fatal msg=\"listen tcp :5000: bind: address already in use\"");
-        return 1;
+    if let Err(error) = tool.shell.sys.listen(port, serving).await {
+        let why = match error {
+            ListenError::InUse => "address already in use",
+            ListenError::Denied => "permission denied",
+        };
+        let now = stamp(tool);
+        return tool.err(&format!(
+            "time=\"{now}\" level=fatal msg=\"listen tcp {address}: bind: {why}\""
+        ));
     }
-    tool.err("level=info msg=\"listening on [::]:5000\"");
+    let now = stamp(tool);
+    tool.err(&format!(
+        "time=\"{now}\" level=info msg=\"listening on [::]:{port}\""
+    ));
     tool.shell.sys.until_term().await;
     2
 }

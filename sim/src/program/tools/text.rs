@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use super::super::Tools;
 use super::super::files::Fifo;
 use super::super::process::Call;
 use super::super::shell::Data;
@@ -9,6 +10,10 @@ use super::{Tool, amount, basic};
 
 /// How much a program that keeps all it reads takes more in one go.
 const GROWTH: u64 = 64 << 20;
+/// How many bytes busybox's `head` takes in a millisecond: one by one.
+///
+/// Source: busybox's `coreutils/head.c`, `print_first_N`; measured.
+const ONE_BY_ONE: u64 = 200_000;
 
 impl Tool<'_> {
     /// What the tool reads: the files that it names, or what it is given.
@@ -65,7 +70,7 @@ impl Tool<'_> {
             }
         }
         match base {
-            "head" => self.head(),
+            "head" => self.head().await,
             "tail" => self.tail().await,
             "wc" => self.wc(),
             "grep" | "egrep" | "fgrep" => self.grep(base),
@@ -124,7 +129,7 @@ impl Tool<'_> {
         self.put(Data::text(text));
     }
 
-    fn head(&self) -> i32 {
+    async fn head(&self) -> i32 {
         let (data, status) = self.input(&self.operands("nc"));
         if let Some(bytes) = self.value('c') {
             let Some(most) = amount(&bytes) else {
@@ -141,6 +146,11 @@ impl Tool<'_> {
             }
             let bulk = data.bulk.min(most.saturating_sub(length));
             let block = 4096;
+            let millis = (bulk + u64::try_from(text.len()).unwrap_or(0)) / ONE_BY_ONE;
+            if millis > 0 && self.shell.facts.tools == Some(Tools::Busybox) {
+                let time = std::time::Duration::from_millis(millis);
+                self.shell.sys.compute(time).await;
+            }
             return self.put(Data { text, bulk, block }).max(status);
         }
         let number = self.value('n').or_else(|| {
