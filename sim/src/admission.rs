@@ -1,7 +1,7 @@
 //! What stands between a checked request and the store: service accounts, priorities, limit
 //! ranges, quotas, Pod Security.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -286,7 +286,7 @@ fn limits(world: &World, pod: &mut Value) {
 pub(crate) fn check(world: &mut World, kind: Kind, object: &Value) -> Result<()> {
     if kind == Kind::Pod {
         limit_ranges(world, object)?;
-        pod_security(world, object)?;
+        crate::security::check(world, object)?;
     }
     webhooks(world, kind, object)?;
     quotas(world, kind, object)
@@ -682,166 +682,4 @@ fn webhooks(world: &World, kind: Kind, object: &Value) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a container of the level baseline may add.
-///
-/// Source: `staging/src/k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`.
-const DEFAULT_CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
-/// Source: `staging/src/k8s.io/pod-security-admission/policy`.
-fn pod_security(world: &World, pod: &Value) -> Result<()> {
-    let Some(home) = world.find(Kind::Namespace, "", namespace(pod)) else {
-        return Ok(());
-    };
-    let level = text(
-        &home,
-        "/metadata/labels/pod-security.kubernetes.io~1enforce",
-    );
-    if !matches!(level, "baseline" | "restricted") {
-        return Ok(());
-    }
-    let violations = violations(pod, level == "restricted");
-    if violations.is_empty() {
-        return Ok(());
-    }
-    let version = match text(
-        &home,
-        "/metadata/labels/pod-security.kubernetes.io~1enforce-version",
-    ) {
-        "" => "latest",
-        version => version,
-    };
-    let why = format!(
-        "violates PodSecurity \"{level}:{version}\": {}",
-        violations.join(", ")
-    );
-    Err(Refusal::forbidden(Kind::Pod, name(pod), &why))
-}
-
-fn violations(pod: &Value, restricted: bool) -> Vec<String> {
-    let spec = at(pod, "/spec");
-    let containers: Vec<&Value> = ["/initContainers", "/containers", "/ephemeralContainers"]
-        .iter()
-        .flat_map(|group| list(spec, group))
-        .collect();
-    let named = |which: &dyn Fn(&Value) -> bool| -> Option<String> {
-        let names: Vec<String> = containers
-            .iter()
-            .filter(|container| which(container))
-            .map(|container| format!("{:?}", text(container, "/name")))
-            .collect();
-        match names.as_slice() {
-            [] => None,
-            [one] => Some(format!("container {one}")),
-            many => Some(format!("containers {}", many.join(", "))),
-        }
-    };
-    let mut found = Vec::new();
-    let extra = |container: &Value| -> BTreeSet<String> {
-        let added = list(container, "/securityContext/capabilities/add").iter();
-        added
-            .filter_map(Value::as_str)
-            .filter(|added| !DEFAULT_CAPABILITIES.contains(added))
-            .map(|added| format!("{added:?}"))
-            .collect()
-    };
-    // The level restricted has a check of its own in its place.
-    if !restricted && let Some(who) = named(&|c| !extra(c).is_empty()) {
-        let extra: BTreeSet<String> = containers.iter().flat_map(|c| extra(c)).collect();
-        let extra: Vec<String> = extra.into_iter().collect();
-        found.push(format!(
-            "non-default capabilities ({who} must not include {} in \
-             securityContext.capabilities.add)",
-            extra.join(", ")
-        ));
-    }
-    let hosts: Vec<String> = ["hostNetwork", "hostPID", "hostIPC"]
-        .iter()
-        .filter(|field| is_true(spec, &format!("/{field}")))
-        .map(|field| format!("{field}=true"))
-        .collect();
-    if !hosts.is_empty() {
-        found.push(format!("host namespaces ({})", hosts.join(", ")));
-    }
-    if let Some(who) = named(&|c| is_true(c, "/securityContext/privileged")) {
-        found.push(format!(
-            "privileged ({who} must not set securityContext.privileged=true)"
-        ));
-    }
-    let paths: Vec<String> = list(spec, "/volumes")
-        .iter()
-        .filter(|volume| volume.get("hostPath").is_some())
-        .map(|volume| format!("{:?}", text(volume, "/name")))
-        .collect();
-    match paths.as_slice() {
-        [] => {}
-        [one] => found.push(format!("hostPath volumes (volume {one})")),
-        many => found.push(format!("hostPath volumes (volumes {})", many.join(", "))),
-    }
-    if let Some(who) = named(&|c| {
-        list(c, "/ports")
-            .iter()
-            .any(|port| int(port, "/hostPort").unwrap_or(0) != 0)
-    }) {
-        found.push(format!("hostPort ({who} uses a hostPort)"));
-    }
-    if !restricted {
-        return found;
-    }
-    if let Some(who) =
-        named(&|c| at(c, "/securityContext/allowPrivilegeEscalation") != &json!(false))
-    {
-        found.push(format!(
-            "allowPrivilegeEscalation != false ({who} must set \
-             securityContext.allowPrivilegeEscalation=false)"
-        ));
-    }
-    if let Some(who) = named(&|c| {
-        !list(c, "/securityContext/capabilities/drop")
-            .iter()
-            .any(|drop| drop == "ALL")
-    }) {
-        found.push(format!(
-            "unrestricted capabilities ({who} must set securityContext.capabilities.drop=[\"ALL\"])"
-        ));
-    }
-    let pod_wide = is_true(spec, "/securityContext/runAsNonRoot");
-    if let Some(who) = named(&|c| {
-        let own = at(c, "/securityContext/runAsNonRoot");
-        own == &json!(false) || own.is_null() && !pod_wide
-    }) {
-        found.push(format!(
-            "runAsNonRoot != true (pod or {who} must set securityContext.runAsNonRoot=true)"
-        ));
-    }
-    let profile = |value: &Value| {
-        matches!(
-            text(value, "/securityContext/seccompProfile/type"),
-            "RuntimeDefault" | "Localhost"
-        )
-    };
-    if !profile(spec)
-        && let Some(who) = named(&|c| !profile(c))
-    {
-        found.push(format!(
-            "seccompProfile (pod or {who} must set securityContext.seccompProfile.type to \
-             \"RuntimeDefault\" or \"Localhost\")"
-        ));
-    }
-    found
 }

@@ -55,6 +55,7 @@ mod quantity;
 mod random;
 mod rbac;
 mod scheduler;
+mod security;
 mod selector;
 mod store;
 mod validation;
