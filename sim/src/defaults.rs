@@ -204,6 +204,10 @@ pub(crate) fn apply(kind: Kind, object: &mut Value) {
         ),
         Kind::HorizontalPodAutoscaler => {
             default(object, "/spec/minReplicas", 1);
+            let target = json!({ "type": "Utilization", "averageUtilization": 80 });
+            let cpu =
+                json!({ "type": "Resource", "resource": { "name": "cpu", "target": target } });
+            default(object, "/spec/metrics", json!([cpu]));
             default(
                 object,
                 "/status",
@@ -281,14 +285,26 @@ fn template(object: &mut Value) {
 
 fn job(object: &mut Value) {
     template(object);
-    default(object, "/spec/backoffLimit", 6);
+    let is_per_index = !at(object, "/spec/backoffLimitPerIndex").is_null();
+    let limit = if is_per_index { i32::MAX } else { 6 };
+    default(object, "/spec/backoffLimit", limit);
     if at(object, "/spec/completions").is_null() && at(object, "/spec/parallelism").is_null() {
         set(object, "/spec/completions", 1);
     }
     default(object, "/spec/parallelism", 1);
     default(object, "/spec/completionMode", "NonIndexed");
     default(object, "/spec/suspend", false);
-    default(object, "/spec/podReplacementPolicy", "TerminatingOrFailed");
+    let replaced = match at(object, "/spec/podFailurePolicy") {
+        Value::Null => "TerminatingOrFailed",
+        _ => "Failed",
+    };
+    default(object, "/spec/podReplacementPolicy", replaced);
+    let rules = list_mut(object, "/spec/podFailurePolicy/rules");
+    for rule in rules.into_iter().flatten() {
+        for pattern in list_mut(rule, "/onPodConditions").into_iter().flatten() {
+            default(pattern, "/status", "True");
+        }
+    }
     default(object, "/spec/manualSelector", false);
     if !is_true(object, "/spec/manualSelector") {
         let uid = text(object, "/metadata/uid").to_owned();

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::agenda::Work;
 use crate::clock::after;
 use crate::controllers::{
-    self, disruption, eviction, garbage, lifecycle, namespaces, podgc, volumes,
+    self, disruption, eviction, garbage, lifecycle, namespaces, podgc, roles, volumes,
 };
 use crate::kinds::Kind;
 use crate::store::{Change, Key, What};
@@ -88,6 +88,7 @@ pub(crate) fn boot(world: &mut World, config: &Config) {
     if !config.nodes.is_empty() {
         names::boot(world);
     }
+    roles::boot(world);
     lifecycle::boot(world);
     podgc::boot(world);
 }

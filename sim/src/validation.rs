@@ -47,6 +47,7 @@ pub(crate) fn check(kind: Kind, object: &Value, before: Option<&Value>) -> Vec<W
         Kind::Job => {
             let policies = ["OnFailure", "Never"];
             template(object, "spec.template", &policies, &mut wrong);
+            job_policies(object, &mut wrong);
             if let Some(before) = before
                 && at(before, "/spec/template") != at(object, "/spec/template")
             {
@@ -297,6 +298,51 @@ fn workload(kind: Kind, object: &Value, before: Option<&Value>, wrong: &mut Vec<
                  'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
             ));
         }
+    }
+}
+
+/// What a Job's policies ask of the rest of it.
+///
+/// Source: `pkg/apis/batch/validation/validation.go`, `validateJobSpec`.
+fn job_policies(job: &Value, wrong: &mut Vec<Wrong>) {
+    let spec = at(job, "/spec");
+    let is_indexed = text(spec, "/completionMode") == "Indexed";
+    if !at(spec, "/podFailurePolicy").is_null()
+        && text(spec, "/template/spec/restartPolicy") != "Never"
+    {
+        wrong.push(Wrong::invalid(
+            "spec.template.spec.restartPolicy",
+            at(spec, "/template/spec/restartPolicy"),
+            "only \"Never\" is supported when podFailurePolicy is specified",
+        ));
+    }
+    let limit = at(spec, "/backoffLimitPerIndex");
+    if !limit.is_null() && !is_indexed {
+        let field = "spec.backoffLimitPerIndex";
+        wrong.push(Wrong::invalid(field, limit, "requires indexed job"));
+    }
+    if limit.is_null() && !at(spec, "/maxFailedIndexes").is_null() {
+        let why = "when maxFailedIndexes is specified";
+        wrong.push(Wrong::required("spec.backoffLimitPerIndex", why));
+    }
+    for (index, rule) in list(spec, "/podFailurePolicy/rules").iter().enumerate() {
+        let action = at(rule, "/action");
+        let field = format!("spec.podFailurePolicy.rules[{index}].action");
+        if action == "FailIndex" && limit.is_null() {
+            let why = "requires the backoffLimitPerIndex to be set";
+            wrong.push(Wrong::invalid(field, action, why));
+        } else if !matches!(
+            action.as_str(),
+            Some("Count" | "FailIndex" | "FailJob" | "Ignore")
+        ) {
+            let known = ["Count", "FailIndex", "FailJob", "Ignore"];
+            wrong.push(Wrong::unsupported(field, action, &known));
+        }
+    }
+    let success = at(spec, "/successPolicy");
+    if !success.is_null() && !is_indexed {
+        let why = "requires indexed completion mode";
+        wrong.push(Wrong::invalid("spec.successPolicy", success, why));
     }
 }
 

@@ -25,6 +25,8 @@ use crate::world::{Deletion, World};
 const COMPONENT: &str = "job-controller";
 const TRACKED: &str = "batch.kubernetes.io/job-tracking";
 const INDEX: &str = "/metadata/annotations/batch.kubernetes.io~1job-completion-index";
+/// How often an index has failed before.
+const INDEX_FAILURES: &str = "/metadata/annotations/batch.kubernetes.io~1job-index-failure-count";
 
 /// How long a Job waits after a failed pod, and at most after many.
 const FAILED: Duration = Duration::from_secs(10);
@@ -35,7 +37,22 @@ pub(super) const REFUSED: Duration = Duration::from_secs(1);
 pub(super) const REFUSED_AT_MOST: Duration = Duration::from_secs(60);
 
 /// A verdict on a whole Job: its reason, and in words.
-type Judgement = (&'static str, &'static str);
+type Judgement = (String, String);
+
+/// What a pod's failure means, as the Job's policy says.
+///
+/// Source: `pkg/controller/job/pod_failure_policy.go`.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It counts.
+    Counts,
+    /// It does not count.
+    Nothing,
+    /// Its index has failed.
+    FailsIndex,
+    /// The Job has failed, for this reason.
+    FailsJob(String),
+}
 
 /// Brings a Job one step further.
 pub(super) fn sync(world: &mut World, key: &Key) -> Result<(), Refusal> {
@@ -153,7 +170,9 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
     let suspended = is_true(job, "/spec/suspend");
     let selector = Labels::of(at(job, "/spec/selector")).unwrap_or_default();
     let owned = pods::claim(world, Kind::Pod, Kind::Job, job, &selector);
-    let only_failed = text(job, "/spec/podReplacementPolicy") == "Failed";
+    let only_failed = text(job, "/spec/podReplacementPolicy") == "Failed"
+        || !at(job, "/spec/podFailurePolicy").is_null();
+    let per_index = int(job, "/spec/backoffLimitPerIndex");
     let indexed = text(job, "/spec/completionMode") == "Indexed";
     let is_failed = |pod: &Value| match text(pod, "/status/phase") {
         "Failed" => true,
@@ -162,6 +181,8 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
     };
     let mut status = at(job, "/status").clone();
     let mut done = indexes(text(&status, "/completedIndexes"));
+    let mut lost = indexes(text(&status, "/failedIndexes"));
+    let mut condemned = None;
     let (mut well, mut ill) = (
         int_or(&status, "/succeeded", 0),
         int_or(&status, "/failed", 0),
@@ -173,17 +194,32 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
         .collect();
     fresh.sort_by_key(|pod| ended(pod).unwrap_or(now));
     for pod in &fresh {
+        let index = index_of(pod).filter(|_| per_index.is_some());
+        let memory = (uid(job).to_owned(), index);
         let failures = &mut world.controllers.jobs;
         if is_failed(pod) {
-            ill += 1;
-            let entry = failures.entry(uid(job).to_owned()).or_insert((0, now));
+            let entry = failures.entry(memory).or_insert((0, now));
             *entry = (entry.0 + 1, ended(pod).unwrap_or(now));
+            let meaning = meaning(job, pod);
+            if meaning == Meaning::Nothing {
+                entry.0 -= 1;
+                continue;
+            }
+            ill += 1;
+            if let (Some(index), Some(limit)) = (index, per_index)
+                && (i64::from(entry.0) > limit || meaning == Meaning::FailsIndex)
+            {
+                lost.insert(index);
+            }
+            if let Meaning::FailsJob(why) = meaning {
+                condemned.get_or_insert(("PodFailurePolicy".to_owned(), why));
+            }
         } else {
             if indexed && !index_of(pod).is_some_and(|index| done.insert(index)) {
                 continue;
             }
             well += 1;
-            failures.remove(uid(job));
+            failures.remove(&memory);
         }
     }
     let active: Vec<Arc<Value>> = owned.iter().filter(|pod| is_active(pod)).cloned().collect();
@@ -191,12 +227,11 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
     if !suspended && at(&status, "/startTime").is_null() {
         set(&mut status, "/startTime", seconds(now));
     }
-    let mut failed = failure(job, &status, &active, ill, now);
-    if let Some(before) = crate::value::condition(job, "FailureTarget") {
-        failed = Some(match text(before, "/reason") {
-            "DeadlineExceeded" => LATE,
-            _ => EXHAUSTED,
-        });
+    let mut failed = condemned
+        .or_else(|| failure(job, &status, &active, ill, now))
+        .or_else(|| failed_indexes(job, &done, &lost));
+    if let Some(before) = decided(job, "FailureTarget") {
+        failed = Some(before);
     } else if failed.is_none()
         && !suspended
         && let Some(due) = deadline(job, &status)
@@ -204,28 +239,35 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
         world.agenda.at(due, Work::Sync(Kind::Job, key.clone()));
     }
     let completions = int(job, "/spec/completions");
+    let succeeded = match &failed {
+        Some(_) => None,
+        None => decided(job, "SuccessCriteriaMet").or_else(|| success(job, &done)),
+    };
     let mut outcome = Ok(());
     let mut running = active.clone();
-    if failed.is_some() {
+    if failed.is_some() || succeeded.is_some() {
         for pod in running.drain(..) {
             pods::delete(world, COMPONENT, job, &pod);
         }
     } else {
-        let wanted = wanted(job, well, pods::number(&active, |_| true), suspended);
+        let over = well + i64::try_from(lost.len()).unwrap_or(0);
+        let wanted = wanted(job, over, pods::number(&active, |_| true), suspended);
+        let ended: BTreeSet<i64> = done.union(&lost).copied().collect();
         outcome = manage(
             world,
             job,
             &mut running,
             wanted,
             terminating * i64::from(only_failed),
-            &done,
+            &ended,
         );
     }
-    let complete = match completions {
+    let is_complete = match completions {
         None => well > 0 && running.is_empty(),
         Some(wanted) => well >= wanted,
     } && failed.is_none()
         && !suspended;
+    let succeeded = succeeded.or_else(|| is_complete.then(|| judged(REACHED)));
     for pod in &fresh {
         untrack(world, pod);
     }
@@ -241,24 +283,132 @@ fn step(world: &mut World, job: &Arc<Value>) -> Result<(), Refusal> {
     if indexed && !done.is_empty() {
         set(&mut status, "/completedIndexes", spelled(&done));
     }
+    if per_index.is_some() {
+        set(&mut status, "/failedIndexes", spelled(&lost));
+    }
     let over = gone == 0 && (running.is_empty() || failed.is_some());
-    conditions(world, job, &mut status, failed, complete, over);
+    conditions(world, job, &mut status, failed, succeeded, over);
     world.modify(Kind::Job, &key, |job| set(job, "/status", status));
     outcome
 }
 
-const EXHAUSTED: Judgement = (
+const EXHAUSTED: (&str, &str) = (
     "BackoffLimitExceeded",
     "Job has reached the specified backoff limit",
 );
-const LATE: Judgement = (
+const LATE: (&str, &str) = (
     "DeadlineExceeded",
     "Job was active longer than specified deadline",
 );
-const REACHED: Judgement = (
+const REACHED: (&str, &str) = (
     "CompletionsReached",
     "Reached expected number of succeeded pods",
 );
+const INDEXES_FAILED: (&str, &str) = ("FailedIndexes", "Job has failed indexes");
+const TOO_MANY_INDEXES_FAILED: (&str, &str) = (
+    "MaxFailedIndexesExceeded",
+    "Job has exceeded the specified maximal number of failed indexes",
+);
+
+fn judged((reason, message): (&str, &str)) -> Judgement {
+    (reason.to_owned(), message.to_owned())
+}
+
+/// What was decided about a Job before, by a condition that is not its last.
+fn decided(job: &Value, kind: &str) -> Option<Judgement> {
+    let condition = crate::value::condition(job, kind).filter(|_| condition_true(job, kind))?;
+    Some(judged((
+        text(condition, "/reason"),
+        text(condition, "/message"),
+    )))
+}
+
+/// What a pod's failure means: the first rule of the Job's policy that matches says it.
+fn meaning(job: &Value, pod: &Value) -> Meaning {
+    let place = format!("{}/{}", crate::value::namespace(pod), name(pod));
+    for (index, rule) in list(job, "/spec/podFailurePolicy/rules").iter().enumerate() {
+        let action = text(rule, "/action");
+        let codes = at(rule, "/onExitCodes");
+        let why = if codes.is_null() {
+            let patterns = list(rule, "/onPodConditions");
+            let matches = |condition: &&Value| {
+                patterns.iter().any(|pattern| {
+                    let same = |path| text(pattern, path) == text(condition, path);
+                    same("/type") && same("/status")
+                })
+            };
+            let condition = list(pod, "/status/conditions").iter().find(matches);
+            condition.map(|condition| {
+                let kind = text(condition, "/type");
+                format!("Pod {place} has condition {kind} matching {action} rule at index {index}")
+            })
+        } else {
+            let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
+            let mut statuses = statuses.iter().flat_map(|path| list(pod, path));
+            let only = text(codes, "/containerName");
+            statuses.find_map(|status| {
+                let called = text(status, "/name");
+                let code = int(status, "/state/terminated/exitCode").filter(|code| *code != 0)?;
+                let is_in = list(codes, "/values")
+                    .iter()
+                    .any(|value| value.as_i64() == Some(code));
+                let matches = is_in == (text(codes, "/operator") == "In");
+                (matches && (only.is_empty() || only == called)).then(|| {
+                    format!(
+                        "Container {called} for pod {place} failed with exit code {code} matching \
+                         {action} rule at index {index}"
+                    )
+                })
+            })
+        };
+        if let Some(why) = why {
+            return match action {
+                "Ignore" => Meaning::Nothing,
+                "FailIndex" => Meaning::FailsIndex,
+                "FailJob" => Meaning::FailsJob(why),
+                _ => Meaning::Counts,
+            };
+        }
+    }
+    Meaning::Counts
+}
+
+/// Whether too many indexes have failed, or those that are left cannot be had.
+fn failed_indexes(job: &Value, done: &BTreeSet<i64>, lost: &BTreeSet<i64>) -> Option<Judgement> {
+    int(job, "/spec/backoffLimitPerIndex")?;
+    let many = |indexes: &BTreeSet<i64>| i64::try_from(indexes.len()).unwrap_or(i64::MAX);
+    if int(job, "/spec/maxFailedIndexes").is_some_and(|most| many(lost) > most) {
+        return Some(judged(TOO_MANY_INDEXES_FAILED));
+    }
+    let all = int(job, "/spec/completions")?;
+    (!lost.is_empty() && many(lost) + many(done) >= all).then(|| judged(INDEXES_FAILED))
+}
+
+/// Whether the indexes that have succeeded are enough, as the Job's policy says.
+///
+/// Source: `pkg/controller/job/success_policy.go`.
+fn success(job: &Value, done: &BTreeSet<i64>) -> Option<Judgement> {
+    let rules = list(job, "/spec/successPolicy/rules");
+    let rule = rules.iter().position(|rule| {
+        let enough = int(rule, "/succeededCount").and_then(|count| usize::try_from(count).ok());
+        match text(rule, "/succeededIndexes") {
+            "" => enough.is_some_and(|enough| done.len() >= enough),
+            asked => {
+                let asked = indexes(asked);
+                let found = asked.intersection(done).count();
+                !asked.is_empty()
+                    && (found == asked.len() || enough.is_some_and(|enough| found >= enough))
+            }
+        }
+    })?;
+    let rule = rule.to_string();
+    (!done.is_empty()).then(|| {
+        (
+            "SuccessPolicy".to_owned(),
+            format!("Matched rules at index {rule}"),
+        )
+    })
+}
 
 /// Why a Job has failed, if it has.
 fn failure(
@@ -285,11 +435,11 @@ fn failure(
             restarts >= most
         };
     if ill > most || restarting {
-        return Some(EXHAUSTED);
+        return Some(judged(EXHAUSTED));
     }
     let late =
         !is_true(job, "/spec/suspend") && deadline(job, status).is_some_and(|due| due <= now);
-    late.then_some(LATE)
+    late.then(|| judged(LATE))
 }
 
 fn deadline(job: &Value, status: &Value) -> Option<Timestamp> {
@@ -342,23 +492,29 @@ fn manage(
     if missing == 0 {
         return Ok(());
     }
-    let now = world.now();
-    if let Some((failures, last)) = world.controllers.jobs.get(uid(job)) {
-        let wait = FAILED.saturating_mul(1 << (failures.saturating_sub(1)).min(16));
-        let due = after(*last, wait.min(FAILED_AT_MOST));
-        if due > now {
-            world.agenda.at(due, Work::Sync(Kind::Job, Key::of(job)));
-            return Ok(());
-        }
+    if waits(world, job, None) {
+        return Ok(());
     }
     let indexed = text(job, "/spec/completionMode") == "Indexed";
     let taken: BTreeSet<i64> = running.iter().filter_map(|pod| index_of(pod)).collect();
+    let mut missing = missing;
     let mut free = (0..).filter(|index| !done.contains(index) && !taken.contains(index));
+    let mut next = Vec::new();
+    if indexed {
+        let last = int_or(job, "/spec/completions", 0);
+        let free = free.by_ref().take_while(|index| *index < last);
+        next = free
+            .filter(|index| !waits(world, job, Some(*index)))
+            .take(missing)
+            .collect();
+        missing = next.len();
+    }
+    let mut next = next.into_iter();
     let (mut left, mut batch) = (missing, 1);
     while left > 0 {
         let mut refused = None;
         for _ in 0..batch.min(left) {
-            let pod = pod_for(world, job, if indexed { free.next() } else { None });
+            let pod = pod_for(world, job, next.next());
             match pods::make(world, COMPONENT, job, pod) {
                 Ok(made) => running.push(made),
                 Err(refusal) if pods::ends_with_namespace(&refusal) => {}
@@ -374,6 +530,21 @@ fn manage(
     Ok(())
 }
 
+/// Whether a Job, or one of its indexes, is still to wait since its last failure.
+fn waits(world: &mut World, job: &Value, index: Option<i64>) -> bool {
+    let now = world.now();
+    let memory = (uid(job).to_owned(), index);
+    let Some((failures, last)) = world.controllers.jobs.get(&memory) else {
+        return false;
+    };
+    let wait = FAILED.saturating_mul(1 << (failures.saturating_sub(1)).min(16));
+    let due = after(*last, wait.min(FAILED_AT_MOST));
+    if due > now {
+        world.agenda.at(due, Work::Sync(Kind::Job, Key::of(job)));
+    }
+    due > now
+}
+
 fn pod_for(world: &mut World, job: &Value, index: Option<i64>) -> Value {
     let mut pod = pods::from_template(at(job, "/spec/template"), Kind::Job, job);
     set(&mut pod, "/metadata/finalizers", json!([TRACKED]));
@@ -383,6 +554,15 @@ fn pod_for(world: &mut World, job: &Value, index: Option<i64>) -> Value {
     let suffix = world.random.suffix(5);
     set(&mut pod, "/metadata/name", format!("{called}-{suffix}"));
     set(&mut pod, INDEX, index.to_string());
+    if int(job, "/spec/backoffLimitPerIndex").is_some() {
+        let memory = (uid(job).to_owned(), Some(index));
+        let failures = world
+            .controllers
+            .jobs
+            .get(&memory)
+            .map_or(0, |(failures, _)| *failures);
+        set(&mut pod, INDEX_FAILURES, failures.to_string());
+    }
     set(
         &mut pod,
         "/metadata/labels/batch.kubernetes.io~1job-completion-index",
@@ -411,11 +591,11 @@ fn conditions(
     job: &Value,
     status: &mut Value,
     failed: Option<Judgement>,
-    complete: bool,
+    succeeded: Option<Judgement>,
     over: bool,
 ) {
     let now = seconds(world.now());
-    let mut told = Vec::new();
+    let mut told: Vec<(&str, String, String)> = Vec::new();
     let suspended = is_true(job, "/spec/suspend");
     let was = condition_true(job, "Suspended");
     if suspended && !was && failed.is_none() {
@@ -423,42 +603,42 @@ fn conditions(
             status,
             "Suspended",
             "True",
-            ("JobSuspended", "Job suspended"),
+            &judged(("JobSuspended", "Job suspended")),
             &now,
         );
         crate::value::remove(status, "/startTime");
-        told.push(("Normal", "Suspended", "Job suspended"));
+        told.push(("Normal", "Suspended".to_owned(), "Job suspended".to_owned()));
     } else if !suspended && was {
         put(
             status,
             "Suspended",
             "False",
-            ("JobResumed", "Job resumed"),
+            &judged(("JobResumed", "Job resumed")),
             &now,
         );
         set(status, "/startTime", now.as_str());
-        told.push(("Normal", "Resumed", "Job resumed"));
+        told.push(("Normal", "Resumed".to_owned(), "Job resumed".to_owned()));
     }
-    if let Some((reason, message)) = failed {
-        put(status, "FailureTarget", "True", (reason, message), &now);
+    if let Some(judgement) = failed {
+        put(status, "FailureTarget", "True", &judgement, &now);
         if over {
-            put(status, "Failed", "True", (reason, message), &now);
-            told.push(("Warning", reason, message));
+            put(status, "Failed", "True", &judgement, &now);
+            told.push(("Warning", judgement.0, judgement.1));
         }
-    } else if complete {
-        put(status, "SuccessCriteriaMet", "True", REACHED, &now);
+    } else if let Some(judgement) = succeeded {
+        put(status, "SuccessCriteriaMet", "True", &judgement, &now);
         if over {
-            put(status, "Complete", "True", REACHED, &now);
+            put(status, "Complete", "True", &judgement, &now);
             set(status, "/completionTime", now.as_str());
-            told.push(("Normal", "Completed", "Job completed"));
+            told.push(("Normal", "Completed".to_owned(), "Job completed".to_owned()));
         }
     }
     for (kind, reason, message) in told {
-        world.event(COMPONENT, "", job, kind, reason, message);
+        world.event(COMPONENT, "", job, kind, &reason, &message);
     }
 }
 
-fn put(status: &mut Value, kind: &str, is: &str, judgement: Judgement, now: &str) {
+fn put(status: &mut Value, kind: &str, is: &str, judgement: &Judgement, now: &str) {
     let mut conditions = list(status, "/conditions").to_vec();
     let place = conditions
         .iter_mut()

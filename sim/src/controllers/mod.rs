@@ -16,6 +16,7 @@ pub(crate) mod pods;
 pub(crate) mod quota;
 pub(crate) mod replicas;
 pub(crate) mod revisions;
+pub(crate) mod roles;
 pub(crate) mod statefulset;
 pub(crate) mod volumes;
 
@@ -36,8 +37,9 @@ use crate::world::World;
 pub(crate) struct Memory {
     /// When a node's daemon pod failed last, and how long it is left then, by set and node.
     daemons: BTreeMap<String, (Timestamp, Duration)>,
-    /// How many pods of a Job failed in a row, and when the last did, by the Job's uid.
-    jobs: BTreeMap<String, (u32, Timestamp)>,
+    /// How many pods of a Job failed in a row, and when the last did, by the Job's uid, and by index
+    /// where each has a limit of its own.
+    jobs: BTreeMap<(String, Option<i64>), (u32, Timestamp)>,
 }
 
 /// How long a Job's controller waits for more pods to change before it looks.
@@ -57,6 +59,7 @@ pub(crate) fn sync(world: &mut World, kind: Kind, key: &Key) {
         Kind::Service => return endpoints::sync(world, key),
         Kind::HorizontalPodAutoscaler => return autoscaler::sync(world, key),
         Kind::ResourceQuota => return quota::sync(world, key),
+        Kind::ClusterRole => return roles::sync(world, key),
         _ => return,
     };
     let work = Work::Sync(kind, key.clone());
@@ -96,6 +99,7 @@ pub(crate) fn notice(world: &mut World, change: &Change) {
                 world.soon(work);
             }
         }
+        Kind::ClusterRole => roles::notice(world),
         Kind::Node
             if change
                 .before
