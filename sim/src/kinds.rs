@@ -140,6 +140,9 @@ kinds! {
     Lease(api::coordination::v1::Lease) "coordination.k8s.io" "v1" "leases" [] Namespaced [],
 }
 
+/// Older versions in which kinds are served as well.
+pub(crate) const OLDER: [(Kind, &str); 1] = [(Kind::HorizontalPodAutoscaler, "v1")];
+
 /// The group under which events are served a second time, in a shape of their own.
 pub(crate) const EVENTS_GROUP: &str = "events.k8s.io";
 
@@ -180,7 +183,8 @@ impl Kind {
         }
         Kind::ALL.iter().copied().find(|kind| {
             let facts = kind.facts();
-            facts.group == group && facts.version == version && facts.plural == plural
+            let is_served = facts.version == version || OLDER.contains(&(*kind, version));
+            facts.group == group && is_served && facts.plural == plural
         })
     }
 
@@ -222,6 +226,10 @@ mod tests {
             Some(Kind::Event)
         );
         assert_eq!(Kind::served("apps", "v2", "deployments"), None);
+        assert_eq!(
+            Kind::served("autoscaling", "v1", "horizontalpodautoscalers"),
+            Some(Kind::HorizontalPodAutoscaler)
+        );
         assert_eq!(Kind::named("v1", "Pod"), Some(Kind::Pod));
         assert!(Kind::Pod.facts().namespaced && Kind::Pod.facts().generation);
         assert!(!Kind::Node.facts().namespaced);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{json_response, respond};
 use crate::error::{Refusal, Result};
-use crate::kinds::{EVENTS_GROUP, Facts, Kind, group_version};
+use crate::kinds::{EVENTS_GROUP, Facts, Kind, OLDER, group_version};
 
 /// The release that the cluster behaves like.
 pub(crate) const RELEASE: &str = "v1.34.4";
@@ -25,7 +25,7 @@ pub(super) fn version() -> Value {
     })
 }
 
-/// The groups other than the core one, each with its version.
+/// The groups other than the core one, each with its versions, the preferred first.
 fn served() -> Vec<(&'static str, &'static str)> {
     let mut groups: Vec<(&str, &str)> = Vec::new();
     for kind in Kind::ALL {
@@ -34,9 +34,26 @@ fn served() -> Vec<(&'static str, &'static str)> {
             groups.push((facts.group, facts.version));
         }
     }
+    for (kind, version) in OLDER {
+        let group = kind.facts().group;
+        let after = groups.iter().position(|(other, _)| *other == group);
+        groups.insert(after.map_or(groups.len(), |at| at + 1), (group, version));
+    }
     groups.push((EVENTS_GROUP, "v1"));
     groups.push(("authorization.k8s.io", "v1"));
     groups.push(("authentication.k8s.io", "v1"));
+    groups
+}
+
+/// The versions of each group, in their order.
+fn by_group<'a>(all: &[(&'a str, &'a str)]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (group, version) in all {
+        match groups.iter_mut().find(|(known, _)| known == group) {
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((group, vec![version])),
+        }
+    }
     groups
 }
 
@@ -84,8 +101,12 @@ fn kinds_of(group: &str, version: &str) -> Vec<&'static Facts> {
     }
     Kind::ALL
         .iter()
+        .filter(|kind| {
+            let facts = kind.facts();
+            let is_served = facts.version == version || OLDER.contains(&(**kind, version));
+            facts.group == group && is_served
+        })
         .map(|kind| kind.facts())
-        .filter(|facts| facts.group == group && facts.version == version)
         .collect()
 }
 
@@ -104,26 +125,21 @@ fn singular(facts: &Facts) -> String {
     facts.name.to_lowercase()
 }
 
-/// The subresources of a kind: name, the kind they hold, its group and version, verbs.
-fn subresources(
+/// The subresources of a kind in a version: name, the kind they hold, its group and version, verbs.
+fn subresources<'a>(
     facts: &Facts,
+    version: &'a str,
 ) -> Vec<(
     &'static str,
     String,
     &'static str,
-    &'static str,
+    &'a str,
     Vec<&'static str>,
 )> {
     let mut all = Vec::new();
     if facts.status {
         let verbs = vec!["get", "patch", "update"];
-        all.push((
-            "status",
-            facts.name.to_owned(),
-            facts.group,
-            facts.version,
-            verbs,
-        ));
+        all.push(("status", facts.name.to_owned(), facts.group, version, verbs));
     }
     if facts.scale {
         let verbs = vec!["get", "patch", "update"];
@@ -173,7 +189,7 @@ pub(super) fn resources(group: &str, version: &str) -> Result<Response> {
         if group == EVENTS_GROUP {
             continue;
         }
-        for (name, kind, of_group, of_version, verbs) in subresources(facts) {
+        for (name, kind, of_group, of_version, verbs) in subresources(facts, version) {
             let mut resource = json!({
                 "name": format!("{}/{name}", facts.plural),
                 "singularName": "",
@@ -181,7 +197,7 @@ pub(super) fn resources(group: &str, version: &str) -> Result<Response> {
                 "kind": kind,
                 "verbs": verbs,
             });
-            if (of_group, of_version) != (facts.group, facts.version) {
+            if (of_group, of_version) != (facts.group, version) {
                 resource["group"] = json!(of_group);
                 resource["version"] = json!(of_version);
             }
@@ -223,7 +239,7 @@ fn aggregated(group: &str, version: &str) -> Value {
             let subresources: Vec<Value> = if group == EVENTS_GROUP {
                 Vec::new()
             } else {
-                subresources(facts)
+                subresources(facts, version)
                     .into_iter()
                     .map(|(name, kind, group, version, verbs)| {
                         json!({ "subresource": name, "verbs": verbs,
@@ -261,10 +277,11 @@ fn aggregated(group: &str, version: &str) -> Value {
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 fn aggregated_list(groups: &[(&str, &str)]) -> Response {
-    let items: Vec<Value> = groups
+    let items: Vec<Value> = by_group(groups)
         .iter()
-        .map(|(group, version)| {
-            json!({ "metadata": { "name": group }, "versions": [aggregated(group, version)] })
+        .map(|(group, versions)| {
+            let versions = versions.iter().map(|version| aggregated(group, version));
+            json!({ "metadata": { "name": group }, "versions": versions.collect::<Vec<_>>() })
         })
         .collect();
     let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
@@ -280,9 +297,12 @@ pub(super) fn core(headers: &HeaderMap) -> Response {
     json_response(200, &json!({ "kind": "APIVersions", "versions": ["v1"] }))
 }
 
-fn described(group: &str, version: &str) -> Value {
-    let version = json!({ "groupVersion": group_version(group, version), "version": version });
-    json!({ "name": group, "versions": [version], "preferredVersion": version })
+fn described(group: &str, versions: &[&str]) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({ "groupVersion": group_version(group, version), "version": version }))
+        .collect();
+    json!({ "name": group, "versions": versions, "preferredVersion": versions.first() })
 }
 
 /// Answers `/apis`.
@@ -291,9 +311,9 @@ pub(super) fn groups(headers: &HeaderMap) -> Response {
     if wants_aggregated(headers) {
         return aggregated_list(&groups);
     }
-    let described: Vec<Value> = groups
+    let described: Vec<Value> = by_group(&groups)
         .iter()
-        .map(|(group, version)| described(group, version))
+        .map(|(group, versions)| described(group, versions))
         .collect();
     json_response(
         200,
@@ -303,12 +323,12 @@ pub(super) fn groups(headers: &HeaderMap) -> Response {
 
 /// Answers `/apis/GROUP`.
 pub(super) fn group(wanted: &str) -> Result<Response> {
-    let groups = served();
-    let (group, version) = groups
+    let groups = by_group(&served());
+    let (group, versions) = groups
         .iter()
         .find(|(group, _)| *group == wanted)
         .ok_or_else(Refusal::no_such_path)?;
-    let mut group = described(group, version);
+    let mut group = described(group, versions);
     group["kind"] = json!("APIGroup");
     group["apiVersion"] = json!("v1");
     Ok(json_response(200, &group))

@@ -77,7 +77,7 @@ pub(super) fn log(cluster: &Cluster, target: &Target, query: &Query) -> Result<R
 }
 
 /// The container that is meant, or why it is not clear.
-fn container(pod: &Value, named: &str) -> Result<String> {
+pub(super) fn container(pod: &Value, named: &str) -> Result<String> {
     let names = |path: &str| -> Vec<&str> {
         list(pod, path)
             .iter()

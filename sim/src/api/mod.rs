@@ -5,6 +5,7 @@ mod log;
 mod protobuf;
 mod table;
 mod trouble;
+mod versions;
 mod watch;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::world::{Deletion, World};
 use crate::{Cluster, kubelet, patch};
 
 pub(crate) use trouble::Trouble;
+use versions::{kept, shown};
 
 /// The largest body that is read.
 const LARGEST: usize = 3 * 1024 * 1024;
@@ -106,11 +108,12 @@ impl Query {
 }
 
 /// A request for a resource.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Target {
     kind: Kind,
-    /// The group it was asked for under: events have two.
+    /// The group and the version it was asked for under: some kinds have two.
     group: String,
+    version: String,
     namespace: String,
     name: String,
     subresource: String,
@@ -156,6 +159,7 @@ impl Target {
         Ok(Self {
             kind,
             group: group.to_owned(),
+            version: version.to_owned(),
             namespace: namespace.to_owned(),
             name: part(0),
             subresource: part(1),
@@ -244,12 +248,10 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
         (Kind::Pod, "log") if parts.method == Method::GET => {
             return log::log(cluster, &target, &query);
         }
-        (Kind::Pod, "exec" | "attach" | "portforward") => {
-            return Err(Refusal::plain(
-                501,
-                "NotImplemented",
-                format!("the embedded cluster serves no pods/{}", target.subresource),
-            ));
+        (Kind::Pod, "exec" | "attach" | "portforward")
+            if matches!(parts.method, Method::GET | Method::POST) =>
+        {
+            return Err(unentered(cluster, &target, &query));
         }
         _ => {}
     }
@@ -298,6 +300,40 @@ async fn answer(cluster: &Cluster, request: Request) -> Result<Response> {
             .insert(header::WARNING, OLD_ENDPOINTS);
     }
     Ok(response)
+}
+
+/// Why nobody gets into a container, or to a port of a pod: something is wrong with the request, or
+/// else that is not served here.
+///
+/// Source: `pkg/registry/core/pod/strategy.go`, `streamLocation` and `PortForwardLocation`.
+fn unentered(cluster: &Cluster, target: &Target, query: &Query) -> Refusal {
+    let found = cluster.world().get(target.kind, &target.key());
+    let pod = match found {
+        Ok(pod) => pod,
+        Err(refusal) => return refusal,
+    };
+    if target.subresource != "portforward"
+        && let Err(refusal) = log::container(&pod, query.get("container").unwrap_or(""))
+    {
+        return refusal;
+    }
+    if text(&pod, "/spec/nodeName").is_empty() {
+        let pod = name(&pod);
+        return Refusal::bad_request(format!("pod {pod} does not have a host assigned"));
+    }
+    let what = match target.subresource.as_str() {
+        "exec" => "commands are run in its containers by their own programs and probes alone",
+        "attach" => "what its containers print is in their logs",
+        _ => "its pods are reached from each other and from its nodes alone",
+    };
+    Refusal::plain(
+        501,
+        "NotImplemented",
+        format!(
+            "the embedded cluster serves no pods/{}: {what}",
+            target.subresource
+        ),
+    )
 }
 
 /// Source: `endpointsWarning` in `pkg/registry/core/endpoint/strategy.go`.
@@ -371,49 +407,6 @@ fn parse_body(headers: &HeaderMap, bytes: &Bytes) -> Result<Value> {
     })
 }
 
-/// An object as it is shown under a group: events have a shape of their own under the newer one.
-fn shown(kind: Kind, group: &str, object: &Value) -> Value {
-    if kind != Kind::Event || group != EVENTS_GROUP {
-        return object.clone();
-    }
-    let mut event = object.clone();
-    set(&mut event, "/apiVersion", "events.k8s.io/v1");
-    for (old, new) in [
-        ("/involvedObject", "/regarding"),
-        ("/message", "/note"),
-        ("/reportingComponent", "/reportingController"),
-        ("/count", "/deprecatedCount"),
-        ("/firstTimestamp", "/deprecatedFirstTimestamp"),
-        ("/lastTimestamp", "/deprecatedLastTimestamp"),
-        ("/source", "/deprecatedSource"),
-    ] {
-        if let Some(value) = value::remove(&mut event, old) {
-            set(&mut event, new, value);
-        }
-    }
-    event
-}
-
-/// An event of the newer shape as it is kept.
-fn kept(kind: Kind, group: &str, object: &mut Value) {
-    if kind != Kind::Event || group != EVENTS_GROUP {
-        return;
-    }
-    for (old, new) in [
-        ("/regarding", "/involvedObject"),
-        ("/note", "/message"),
-        ("/reportingController", "/reportingComponent"),
-        ("/deprecatedCount", "/count"),
-        ("/deprecatedFirstTimestamp", "/firstTimestamp"),
-        ("/deprecatedLastTimestamp", "/lastTimestamp"),
-        ("/deprecatedSource", "/source"),
-    ] {
-        if let Some(value) = value::remove(object, old) {
-            set(object, new, value);
-        }
-    }
-}
-
 fn metadata_only(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
@@ -422,8 +415,16 @@ fn metadata_only(object: &Value) -> Value {
     })
 }
 
+/// An object of the version that was asked for; tables are made of what is kept.
+fn in_version(target: &Target, form: Form, object: &Value) -> Value {
+    match (form, target.kind) {
+        (Form::Table, Kind::HorizontalPodAutoscaler) => object.clone(),
+        _ => shown(target, object),
+    }
+}
+
 fn in_form(world: &World, target: &Target, query: &Query, form: Form, object: &Value) -> Value {
-    let object = shown(target.kind, &target.group, object);
+    let object = in_version(target, form, object);
     match form {
         Form::Whole => object,
         Form::Metadata => metadata_only(&object),
@@ -495,9 +496,7 @@ impl Selection {
             return false;
         }
         match target.group.as_str() {
-            EVENTS_GROUP => self
-                .fields
-                .select(&shown(target.kind, &target.group, object)),
+            EVENTS_GROUP => self.fields.select(&shown(target, object)),
             _ => self.fields.select(object),
         }
     }
@@ -547,7 +546,7 @@ fn list(cluster: &Cluster, target: &Target, query: &Query, form: Form) -> Result
     }
     let objects: Vec<Value> = page
         .iter()
-        .map(|object| shown(target.kind, &target.group, object))
+        .map(|object| in_version(target, form, object))
         .collect();
     let facts = target.kind.facts();
     let answer = match form {
@@ -560,7 +559,7 @@ fn list(cluster: &Cluster, target: &Target, query: &Query, form: Form) -> Result
                 }
                 object
             });
-            let version = crate::kinds::group_version(&target.group, facts.version);
+            let version = crate::kinds::group_version(&target.group, &target.version);
             json!({
                 "kind": format!("{}List", facts.name),
                 "apiVersion": version,
@@ -642,8 +641,8 @@ fn write(
     match (method, target.subresource.as_str()) {
         (&Method::POST, "") if target.name.is_empty() => {
             let mut object = parse_body(headers, bytes)?;
-            checked(kind, &target.group, query, &mut object)?;
-            kept(kind, &target.group, &mut object);
+            checked(target, query, &mut object)?;
+            kept(target, &mut object);
             let mut world = cluster.world();
             let made = world.create(kind, &target.namespace, object, dry_run)?;
             Ok(json_response(
@@ -680,8 +679,8 @@ fn write(
         }
         (&Method::PUT, "" | "status") if !target.name.is_empty() => {
             let mut object = parse_body(headers, bytes)?;
-            checked(kind, &target.group, query, &mut object)?;
-            kept(kind, &target.group, &mut object);
+            checked(target, query, &mut object)?;
+            kept(target, &mut object);
             let status = target.subresource == "status";
             if status && !kind.facts().status {
                 return Err(Refusal::no_such_path());
@@ -734,7 +733,7 @@ fn write(
                 set(&mut status, "/details", details);
                 return Ok(json_response(200, &status));
             }
-            Ok(json_response(200, &shown(kind, &target.group, &last)))
+            Ok(json_response(200, &shown(target, &last)))
         }
         _ => Err(Refusal::plain(
             405,
@@ -770,7 +769,7 @@ fn delete_many(
         200,
         &json!({
             "kind": format!("{}List", facts.name),
-            "apiVersion": crate::kinds::group_version(&target.group, facts.version),
+            "apiVersion": crate::kinds::group_version(&target.group, &target.version),
             "metadata": { "resourceVersion": world.store.revision().to_string() },
             "items": chosen.iter().map(|object| (**object).clone()).collect::<Vec<Value>>(),
         }),
@@ -779,32 +778,26 @@ fn delete_many(
 
 /// Refuses a body that is not an object of the kind, or has fields that the kind lacks where the
 /// request asks for strictness.
-fn checked(kind: Kind, group: &str, query: &Query, object: &mut Value) -> Result<()> {
-    let facts = kind.facts();
-    let (said_version, said_kind) = (text(object, "/apiVersion"), text(object, "/kind"));
-    let version = crate::kinds::group_version(group, facts.version);
-    if !said_kind.is_empty() && said_kind != facts.name
-        || !said_version.is_empty() && said_version != version
-    {
-        return Err(Refusal::bad_request(format!(
-            "{said_kind} in version {said_version:?} cannot be handled as a {}: no kind \
-             {said_kind:?} is registered for version {said_version:?}",
-            facts.name
-        )));
-    }
+fn checked(target: &Target, query: &Query, object: &mut Value) -> Result<()> {
+    let (kind, facts) = (target.kind, target.kind.facts());
     if !object.is_object() {
         return Err(Refusal::bad_request("the body is not an object"));
     }
+    said_to_be(target, object)?;
+    let version = crate::kinds::group_version(&target.group, &target.version);
+    let mistyped = protobuf::Mistyped::first_of(&version, facts.name, object);
     set(object, "/apiVersion", kind.api_version());
     set(object, "/kind", facts.name);
     numbers_to_quantities(object);
     value::drop_nulls(object);
-    // The newer shape of events is checked as the older, which it becomes.
     let mut probe = object.clone();
-    kept(kind, group, &mut probe);
-    let understood = kind
-        .decode(probe.clone())
-        .map_err(|error| Refusal::undecodable(kind, &error.to_string()))?;
+    let understood = versions::decode(target, probe.clone()).map_err(|error| {
+        let why = mistyped.map_or(error.to_string(), |mistyped| mistyped.in_json());
+        Refusal::undecodable(kind, &why)
+    })?;
+    if target.kind == Kind::Event {
+        kept(target, &mut probe);
+    }
     let strict = query.get("fieldValidation").unwrap_or("Warn") == "Strict";
     if strict {
         let mut unknown = Vec::new();
@@ -818,13 +811,57 @@ fn checked(kind: Kind, group: &str, query: &Query, object: &mut Value) -> Result
             return Err(Refusal::undecodable(kind, &why));
         }
     }
-    drop_unknown(object, &understood, kind, group);
+    drop_unknown(object, &understood, target);
     Ok(())
 }
 
+/// Refuses a body that says of itself to be something else than what was asked for.
+///
+/// Source: `staging/src/k8s.io/apiserver/pkg/endpoints/handlers/{create,rest}.go`,
+/// `transformDecodeError`; `staging/src/k8s.io/apimachinery/pkg/runtime/{error,scheme}.go`.
+fn said_to_be(target: &Target, object: &Value) -> Result<()> {
+    let facts = target.kind.facts();
+    let wanted = crate::kinds::group_version(&target.group, &target.version);
+    let said = |path: &str, default: &str| match text(object, path) {
+        "" => default.to_owned(),
+        said => said.to_owned(),
+    };
+    let (kind, whole) = (said("/kind", facts.name), said("/apiVersion", &wanted));
+    if kind == facts.name && whole == wanted {
+        return Ok(());
+    }
+    let (group, version) = whole.split_once('/').unwrap_or(("", &whole));
+    let handled = |why: &str| {
+        Refusal::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {}: {why}",
+            facts.name
+        ))
+    };
+    let known = Kind::named(&whole, &kind).map(|kind| kind.facts());
+    let known = known.and_then(|known| Kind::served(group, version, known.plural));
+    Err(match known {
+        None => handled(&format!(
+            "no kind {kind:?} is registered for version {whole:?} in scheme \
+             \"pkg/api/legacyscheme/scheme.go:30\""
+        )),
+        Some(_) if whole != wanted => Refusal::bad_request(format!(
+            "the API version in the data ({whole}) does not match the expected API version \
+             ({wanted})"
+        )),
+        Some(_) => {
+            let home = if group.is_empty() { "core" } else { group };
+            let home = home.split('.').next().unwrap_or(home);
+            handled(&format!(
+                "converting ({version}.{kind}) to ({home}.{}): unknown conversion",
+                facts.name
+            ))
+        }
+    })
+}
+
 /// Fields that the kind does not have are not kept.
-fn drop_unknown(object: &mut Value, understood: &Value, kind: Kind, group: &str) {
-    if kind == Kind::Event && group == EVENTS_GROUP {
+fn drop_unknown(object: &mut Value, understood: &Value, target: &Target) {
+    if target.kind == Kind::Event && target.group == EVENTS_GROUP {
         return;
     }
     fn walk(object: &mut Value, understood: &Value) {
@@ -919,17 +956,45 @@ fn numbers_to_quantities(value: &mut Value) {
     }
 }
 
-fn patched(object: &mut Value, headers: &HeaderMap, bytes: &Bytes) -> Result<()> {
+/// The kind of a patch, as its header names it.
+fn patch_type(headers: &HeaderMap) -> &str {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
+    kind.split(';').next().unwrap_or("").trim()
+}
+
+/// Source: `staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
+fn patched(object: &mut Value, headers: &HeaderMap, bytes: &Bytes) -> Result<()> {
     let patch = parse_body(headers, bytes)?;
-    match kind.split(';').next().unwrap_or("").trim() {
+    // Go's decoder names what it was given, and what it wanted.
+    let given = match &patch {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) | Value::Null => "bool",
+    };
+    let unfit =
+        |wanted: &str| format!("json: cannot unmarshal {given} into Go value of type {wanted}");
+    const MAP: &str = "map[string]interface {}";
+    match patch_type(headers) {
+        "application/json-patch+json" if !patch.is_array() => Err(Refusal::bad_request(format!(
+            "error decoding patch: {}",
+            unfit("[]handlers.jsonPatchOp")
+        ))),
         "application/json-patch+json" => patch::json_patch(object, patch),
+        "application/merge-patch+json" if !patch.is_object() => Err(Refusal::bad_request(format!(
+            "error decoding patch: {}",
+            unfit(MAP)
+        ))),
         "application/merge-patch+json" => {
             patch::merge(object, &patch);
             Ok(())
+        }
+        "application/strategic-merge-patch+json" if !patch.is_object() => {
+            Err(Refusal::bad_request(unfit(MAP)))
         }
         "application/strategic-merge-patch+json" => patch::strategic(object, &patch),
         other => Err(Refusal::plain(
@@ -979,7 +1044,7 @@ fn patch_object(
             serde_saphyr::from_str(text_body)
                 .map_err(|error| Refusal::bad_request(format!("error decoding YAML: {error}")))?
         };
-        checked(kind, &target.group, query, &mut configuration)?;
+        checked(target, query, &mut configuration)?;
         set(&mut configuration, "/metadata/name", key.name.as_str());
         let Some(before) = world.store.get(kind, &key).cloned() else {
             if status {
@@ -1009,19 +1074,67 @@ fn patch_object(
         ));
     }
     let before = world.get(kind, &key)?;
-    let mut object = shown(kind, &target.group, &before);
+    let mut object = shown(target, &before);
     let said = text(&object, "/metadata/resourceVersion").to_owned();
     patched(&mut object, headers, bytes)?;
+    well_typed(target, &object, headers, bytes)?;
     if text(&object, "/metadata/resourceVersion").is_empty() {
         set(&mut object, "/metadata/resourceVersion", said);
     }
-    checked(kind, &target.group, query, &mut object)?;
-    kept(kind, &target.group, &mut object);
+    checked(target, query, &mut object)?;
+    kept(target, &mut object);
     let stored = world.replace(kind, &key, object, status, dry_run)?;
     Ok(json_response(
         200,
         &in_form(&world, target, query, form, &stored),
     ))
+}
+
+/// Refuses a patch that gives a field a value which is none of its type.
+fn well_typed(target: &Target, object: &Value, headers: &HeaderMap, bytes: &Bytes) -> Result<()> {
+    let version = crate::kinds::group_version(&target.group, &target.version);
+    let facts = target.kind.facts();
+    let Some(mistyped) = protobuf::Mistyped::first_of(&version, facts.name, object) else {
+        return Ok(());
+    };
+    if versions::decode(target, object.clone()).is_ok() {
+        return Ok(());
+    }
+    let (value, why) = match patch_type(headers) {
+        "application/strategic-merge-patch+json" => {
+            (in_go(&parse_body(headers, bytes)?), mistyped.in_maps())
+        }
+        _ => (object.to_string(), mistyped.in_json()),
+    };
+    let message = format!("Invalid value: {value:?}: {why}");
+    Err(Refusal {
+        code: 422,
+        reason: "Invalid",
+        message: format!(" \"\" is invalid: patch: {message}"),
+        details: json!({ "causes": [
+            { "reason": "FieldValueInvalid", "message": message, "field": "patch" }] }),
+    })
+}
+
+/// A value as Go prints it: `map[spec:map[replicas:x]]`.
+fn in_go(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", in_go(value)))
+                .collect();
+            fields.sort();
+            format!("map[{}]", fields.join(" "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(in_go).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        plain => plain.to_string(),
+    }
 }
 
 fn review_access(

@@ -290,6 +290,155 @@ pub(super) fn schemas(api_version: &str, kind: &str, into: &mut Map<String, Valu
     name
 }
 
+/// A value that is none of its field's type.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistyped {
+    /// The structure that has the field: `DeploymentSpec`.
+    owner: String,
+    /// The fields that lead to it: `spec.replicas`.
+    path: String,
+    /// The type of the field, as the table writes it, and as Go does.
+    kind: &'static str,
+    wanted: String,
+    given: Value,
+}
+
+impl Mistyped {
+    /// The first of an object, if there is one that is refused for its type alone.
+    pub(super) fn first_of(api_version: &str, kind: &str, object: &Value) -> Option<Self> {
+        mistyped(&name_of(api_version, kind), object, "")
+    }
+
+    /// What Go's decoder of JSON says of it.
+    pub(super) fn in_json(&self) -> String {
+        let given = match &self.given {
+            Value::String(_) => "string".to_owned(),
+            Value::Number(number) if number.is_f64() && self.wanted.starts_with("int") => {
+                format!("number {number}")
+            }
+            Value::Number(_) => "number".to_owned(),
+            Value::Array(_) => "array".to_owned(),
+            Value::Object(_) => "object".to_owned(),
+            Value::Bool(_) | Value::Null => "bool".to_owned(),
+        };
+        let Self {
+            owner,
+            path,
+            wanted,
+            ..
+        } = self;
+        format!(
+            "json: cannot unmarshal {given} into Go struct field {owner}.{path} of type {wanted}"
+        )
+    }
+
+    /// What is said of it where maps become structures, as strategic patches do.
+    ///
+    /// Source: `staging/src/k8s.io/apimachinery/pkg/runtime/converter.go`.
+    pub(super) fn in_maps(&self) -> String {
+        let given = match &self.given {
+            Value::String(_) => "string",
+            Value::Number(number) if number.is_f64() => "float64",
+            Value::Number(_) => "int64",
+            Value::Array(_) => "slice",
+            Value::Object(_) => "map",
+            Value::Bool(_) | Value::Null => "bool",
+        };
+        match self.kind {
+            kind if kind.starts_with("[]") => format!("cannot restore slice from {given}"),
+            kind if kind.starts_with("{}") => format!("cannot restore map from {given}"),
+            "i" | "s" | "b" => format!("unrecognized type: {}", self.wanted),
+            _ => format!("cannot restore struct from: {given}"),
+        }
+    }
+}
+
+fn mistyped(name: &str, object: &Value, path: &str) -> Option<Mistyped> {
+    let fields = object.as_object()?;
+    let mut known = MESSAGES.get(name).into_iter().flatten();
+    known.find_map(|(_, field, kind)| {
+        if INLINE.contains(field) {
+            return mistyped(kind, object, path);
+        }
+        let given = fields.get(*field).filter(|given| !given.is_null())?;
+        let path = match path {
+            "" => (*field).to_owned(),
+            path => format!("{path}.{field}"),
+        };
+        let (inner, values): (&str, Vec<&Value>) = match (kind.get(..2), given) {
+            (Some("[]"), Value::Array(items)) => (&kind[2..], items.iter().collect()),
+            (Some("{}"), Value::Object(map)) => (&kind[2..], map.values().collect()),
+            (Some("[]" | "{}"), _) => ("", vec![given]),
+            _ => (kind, vec![given]),
+        };
+        values.into_iter().find_map(|value| {
+            let is_wrong = match inner {
+                // A list or a map that is none.
+                "" => true,
+                "i" => !value.is_i64(),
+                "s" => !value.is_string(),
+                "b" => !value.is_boolean(),
+                // These read themselves, in words of their own.
+                "q" | "t" | "x" | "j" | "B" => false,
+                _ => !value.is_object(),
+            };
+            let kind = if inner.is_empty() { *kind } else { inner };
+            match is_wrong && !value.is_null() {
+                true => Some(Mistyped {
+                    owner: name.rsplit('.').next().unwrap_or(name).to_owned(),
+                    path: path.clone(),
+                    kind,
+                    wanted: in_go(kind, field),
+                    given: value.clone(),
+                }),
+                false => mistyped(inner, value, &path),
+            }
+        })
+    })
+}
+
+/// A type as Go writes it.
+fn in_go(kind: &str, field: &str) -> String {
+    /// The numbers that have 64 bits; all others have half of them.
+    const LONG: &[&str] = &[
+        "activeDeadlineSeconds",
+        "terminationGracePeriodSeconds",
+        "tolerationSeconds",
+        "runAsUser",
+        "runAsGroup",
+        "fsGroup",
+        "supplementalGroups",
+        "expirationSeconds",
+        "generation",
+        "observedGeneration",
+        "deletionGracePeriodSeconds",
+    ];
+    if let Some(inner) = kind.strip_prefix("[]") {
+        return format!("[]{}", in_go(inner, field));
+    }
+    if let Some(inner) = kind.strip_prefix("{}") {
+        return format!("map[string]{}", in_go(inner, field));
+    }
+    match kind {
+        "i" if LONG.contains(&field) => "int64".to_owned(),
+        "i" => "int32".to_owned(),
+        "s" => "string".to_owned(),
+        "b" => "bool".to_owned(),
+        "q" => "resource.Quantity".to_owned(),
+        "t" => "v1.Time".to_owned(),
+        message => {
+            let version = message.split('.').nth_back(1);
+            let version = version
+                .filter(|version| version.starts_with('v'))
+                .unwrap_or("v1");
+            format!(
+                "{version}.{}",
+                message.rsplit('.').next().unwrap_or(message)
+            )
+        }
+    }
+}
+
 fn schema(name: &str, into: &mut Map<String, Value>) {
     if into.contains_key(name) {
         return;
@@ -340,6 +489,43 @@ fn typed(kind: &str, into: &mut Map<String, Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_of_the_wrong_type_is_found_by_its_place() {
+        let first = |spec: Value| {
+            let object = json!({ "metadata": { "name": "web" }, "spec": spec });
+            let found = Mistyped::first_of("apps/v1", "Deployment", &object)?;
+            Some((found.in_json(), found.in_maps()))
+        };
+        for (spec, json, maps) in [
+            (
+                json!({ "replicas": "x" }),
+                "string into Go struct field DeploymentSpec.spec.replicas of type int32",
+                "unrecognized type: int32",
+            ),
+            (
+                json!({ "template": { "spec": { "containers": [{ "env": [{ "value": 1 }] }] } } }),
+                "number into Go struct field EnvVar.spec.template.spec.containers.env.value of type \
+                 string",
+                "unrecognized type: string",
+            ),
+            (
+                json!({ "template": "x" }),
+                "string into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec",
+                "cannot restore struct from: string",
+            ),
+            (
+                json!({ "template": { "spec": { "containers": {} } } }),
+                "object into Go struct field PodSpec.spec.template.spec.containers of type \
+                 []v1.Container",
+                "cannot restore slice from map",
+            ),
+        ] {
+            let json = format!("json: cannot unmarshal {json}");
+            assert_eq!(first(spec), Some((json, maps.to_owned())));
+        }
+        assert_eq!(first(json!({ "replicas": 2, "paused": true })), None);
+    }
     use crate::kinds::Kind;
 
     /// One field of a message.

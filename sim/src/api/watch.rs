@@ -68,11 +68,9 @@ pub(super) fn watch(
     let mut watching = Watching {
         cluster: cluster.clone(),
         target: Target {
-            kind: target.kind,
-            group: target.group.clone(),
-            namespace: target.namespace.clone(),
             name: String::new(),
             subresource: String::new(),
+            ..target.clone()
         },
         query: Query(query.0.clone()),
         selection,
@@ -133,7 +131,7 @@ impl Watching {
         let facts = self.target.kind.facts();
         let mut object = json!({
             "kind": facts.name,
-            "apiVersion": crate::kinds::group_version(&self.target.group, facts.version),
+            "apiVersion": crate::kinds::group_version(&self.target.group, &self.target.version),
             "metadata": { "resourceVersion": self.revision.to_string() },
         });
         if self.form == Form::Table {

@@ -97,6 +97,196 @@ async fn what_is_applied_no_longer_is_taken_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_is_refused_in_the_servers_words() {
+    const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+    let (_cluster, client) = cluster();
+    let send = async |method: &str, path: &str, kind: &str, body: Value| {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind)
+            .body(serde_json::to_vec(&body).unwrap());
+        client.request::<Value>(request.unwrap()).await
+    };
+    let container = json!({ "name": "web", "image": "web:1" });
+    let template = json!({ "metadata": { "labels": { "app": "web" } },
+        "spec": { "containers": [container] } });
+    let deployment = |version: &str, kind: &str| {
+        json!({ "apiVersion": version, "kind": kind, "metadata": { "name": "web" },
+            "spec": { "selector": { "matchLabels": { "app": "web" } }, "template": template } })
+    };
+    let made = deployment("apps/v1", "Deployment");
+    send("POST", DEPLOYMENTS, "application/json", made)
+        .await
+        .unwrap();
+    let pod = json!({ "metadata": { "name": "shell" }, "spec": { "containers": [container] } });
+    let pods = "/api/v1/namespaces/default/pods";
+    send("POST", pods, "application/json", pod).await.unwrap();
+    let web = format!("{DEPLOYMENTS}/web");
+    let wrong = json!({ "spec": { "replicas": "x" } });
+    let strategic = "application/strategic-merge-patch+json";
+    let merge = "application/merge-patch+json";
+    let mistyped = {
+        let mut object = deployment("apps/v1", "Deployment");
+        object["spec"]["replicas"] = json!("x");
+        object
+    };
+    let cases = [
+        (
+            ("PATCH", web.as_str(), strategic, wrong.clone()),
+            (
+                422,
+                " \"\" is invalid: patch: Invalid value: \"map[spec:map[replicas:x]]\": unrecognized type: int32",
+            ),
+        ),
+        (
+            ("PATCH", &web, merge, json!([])),
+            (
+                400,
+                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+            ),
+        ),
+        (
+            ("PATCH", &web, "application/json-patch+json", json!({})),
+            (
+                400,
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ),
+        ),
+        (
+            ("POST", DEPLOYMENTS, "application/json", mistyped),
+            (
+                400,
+                "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+        ),
+        (
+            (
+                "POST",
+                DEPLOYMENTS,
+                "application/json",
+                deployment("apps/v9", "Deployment"),
+            ),
+            (
+                400,
+                "Deployment in version \"v9\" cannot be handled as a Deployment: no kind \"Deployment\" is registered for version \"apps/v9\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            ),
+        ),
+        (
+            (
+                "POST",
+                DEPLOYMENTS,
+                "application/json",
+                deployment("v1", "Pod"),
+            ),
+            (
+                400,
+                "the API version in the data (v1) does not match the expected API version (apps/v1)",
+            ),
+        ),
+        (
+            (
+                "POST",
+                DEPLOYMENTS,
+                "application/json",
+                deployment("apps/v1", "ReplicaSet"),
+            ),
+            (
+                400,
+                "ReplicaSet in version \"v1\" cannot be handled as a Deployment: converting (v1.ReplicaSet) to (apps.Deployment): unknown conversion",
+            ),
+        ),
+        (
+            (
+                "POST",
+                "/api/v1/namespaces/default/pods/none/exec",
+                "",
+                Value::Null,
+            ),
+            (404, "pods \"none\" not found"),
+        ),
+        (
+            (
+                "POST",
+                "/api/v1/namespaces/default/pods/shell/exec?container=other",
+                "",
+                Value::Null,
+            ),
+            (400, "container other is not valid for pod shell"),
+        ),
+        (
+            (
+                "POST",
+                "/api/v1/namespaces/default/pods/shell/portforward",
+                "",
+                Value::Null,
+            ),
+            (400, "pod shell does not have a host assigned"),
+        ),
+    ];
+    for ((method, path, kind, body), expected) in cases {
+        match send(method, path, kind, body).await {
+            Err(kube::Error::Api(status)) => {
+                assert_eq!((status.code, status.message.as_str()), expected, "{path}");
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    let said = match send("PATCH", &web, merge, wrong).await {
+        Err(kube::Error::Api(status)) => status.message.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        said.starts_with(" \"\" is invalid: patch: Invalid value: \"{"),
+        "{said}"
+    );
+    let end = "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type \
+         int32";
+    assert!(said.ends_with(end), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_roles_of_every_cluster_are_there_and_grow() {
+    use k8s_openapi::api::rbac::v1::ClusterRole;
+    let (_cluster, client) = cluster();
+    let roles: Api<ClusterRole> = Api::all(client);
+    let may = async |role: &str, verb: &str, resource: &str| {
+        let role = roles.get(role).await.unwrap();
+        role.rules.into_iter().flatten().any(|rule| {
+            let resources = rule.resources.unwrap_or_default();
+            resources.iter().any(|one| one == resource) && rule.verbs.iter().any(|one| one == verb)
+        })
+    };
+    for (role, verb, resource, expected) in [
+        ("view", "get", "pods", true),
+        ("view", "get", "secrets", false),
+        ("view", "delete", "pods", false),
+        ("edit", "get", "secrets", true),
+        ("edit", "list", "deployments", true),
+        ("edit", "create", "roles", false),
+        ("admin", "create", "roles", true),
+        ("admin", "patch", "deployments", true),
+    ] {
+        assert_eq!(
+            may(role, verb, resource).await,
+            expected,
+            "{role} {verb} {resource}"
+        );
+    }
+    let more = json!({
+        "metadata": { "name": "more",
+            "labels": { "rbac.authorization.k8s.io/aggregate-to-view": "true" } },
+        "rules": [{ "apiGroups": ["shop"], "resources": ["orders"], "verbs": ["get"] }],
+    });
+    let more = serde_json::from_value(more).unwrap();
+    roles.create(&PostParams::default(), &more).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for role in ["view", "edit", "admin"] {
+        assert!(may(role, "get", "orders").await, "{role}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn long_lists_come_in_pages() {
     let (_cluster, client) = cluster();
     let maps: Api<ConfigMap> = Api::default_namespaced(client);

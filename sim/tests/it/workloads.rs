@@ -424,6 +424,103 @@ async fn a_job_fails_when_its_pods_failed_too_often() {
     assert_eq!(shop.events("BackoffLimitExceeded").await, told);
 }
 
+fn exited(code: i64) -> Value {
+    json!({ "phase": "Failed", "containerStatuses": [{ "name": "web", "image": "a", "imageID": "",
+        "ready": false, "restartCount": 0, "state": { "terminated": { "exitCode": code } } }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_fails_or_forgives_as_its_policy_says() {
+    let codes = |operator: &str, values: Value| json!({ "operator": operator, "values": values });
+    let rules = json!([
+        { "action": "Ignore", "onExitCodes": codes("In", json!([7])) },
+        { "action": "FailJob", "onExitCodes": codes("NotIn", json!([1])) },
+    ]);
+    let shop = Shop::open();
+    let more = json!({ "backoffLimit": 1, "podFailurePolicy": { "rules": rules } });
+    shop.make::<Job>(job("Never", more)).await;
+    assert_eq!(
+        shop.all::<Job>().await[0]["spec"]["podReplacementPolicy"],
+        "Failed"
+    );
+    shop.pods_are(&exited(7)).await;
+    assert!(shop.all::<Job>().await[0]["status"].get("failed").is_none());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let pods = shop.all::<Pod>().await;
+    assert_eq!(pods.len(), 2);
+    let last = pods.iter().find(|pod| pod["status"]["phase"] != "Failed");
+    let name = last.unwrap()["metadata"]["name"].as_str().unwrap();
+    shop.pod_is(name, &exited(3)).await;
+    settle().await;
+    let sum = &shop.all::<Job>().await[0];
+    let why = format!(
+        "Container web for pod default/{name} failed with exit code 3 matching FailJob rule at index 1"
+    );
+    for kind in ["FailureTarget", "Failed"] {
+        let condition = condition(sum, kind);
+        assert_eq!(condition["reason"], "PodFailurePolicy");
+        assert_eq!(condition["message"], why.as_str());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_index_of_a_job_may_have_a_limit_of_its_own() {
+    let shop = Shop::open();
+    let more = json!({ "completionMode": "Indexed", "completions": 2, "parallelism": 2,
+        "backoffLimitPerIndex": 1 });
+    shop.make::<Job>(job("Never", more)).await;
+    let index = "batch.kubernetes.io/job-completion-index";
+    let of = async |wanted: &str| {
+        let pods = shop.all::<Pod>().await;
+        let mut own = pods.into_iter().filter(|pod| {
+            let here = &pod["metadata"]["annotations"][index];
+            here == wanted && pod["status"]["phase"] == "Pending"
+        });
+        own.next().map(|pod| pod["metadata"].clone())
+    };
+    let name = |metadata: Option<Value>| metadata.unwrap()["name"].as_str().unwrap().to_owned();
+    shop.pod_is(&name(of("1").await), &exited(1)).await;
+    settle().await;
+    assert_eq!(of("1").await, None);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let second = of("1").await.unwrap();
+    let count = "batch.kubernetes.io/job-index-failure-count";
+    assert_eq!(second["annotations"][count], "1");
+    shop.pod_is(&name(Some(second)), &exited(1)).await;
+    settle().await;
+    let sum = &shop.all::<Job>().await[0];
+    assert_eq!(sum["status"]["failedIndexes"], "1");
+    assert_eq!(sum["status"]["active"], 1);
+    shop.pod_is(&name(of("0").await), &ended("Succeeded")).await;
+    settle().await;
+    let sum = &shop.all::<Job>().await[0];
+    assert_eq!(condition(sum, "Failed")["reason"], "FailedIndexes");
+    assert_eq!(sum["status"]["completedIndexes"], "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_succeeds_as_soon_as_its_policy_says() {
+    let shop = Shop::open();
+    let rules = json!([{ "succeededIndexes": "1-2", "succeededCount": 1 }]);
+    let more = json!({ "completionMode": "Indexed", "completions": 3, "parallelism": 3,
+        "successPolicy": { "rules": rules } });
+    shop.make::<Job>(job("Never", more)).await;
+    let pods = shop.all::<Pod>().await;
+    let index = "batch.kubernetes.io/job-completion-index";
+    let leader = pods
+        .iter()
+        .find(|pod| pod["metadata"]["annotations"][index] == "2");
+    let name = leader.unwrap()["metadata"]["name"].as_str().unwrap();
+    shop.pod_is(name, &ended("Succeeded")).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let sum = &shop.all::<Job>().await[0];
+    let met = condition(sum, "SuccessCriteriaMet");
+    assert_eq!(met["reason"], "SuccessPolicy");
+    assert_eq!(met["message"], "Matched rules at index 0");
+    assert_eq!(sum["status"]["succeeded"], 1);
+    assert!(sum["status"].get("active").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_is_given_up_when_it_takes_too_long() {
     let shop = Shop::open();
@@ -495,6 +592,30 @@ async fn endpoints_follow_the_pods() {
     assert_eq!(slice["endpoints"].as_array().unwrap().len(), 1);
     assert!(slice["ports"].is_null());
     assert_eq!(shop.all::<Endpoints>().await[0].get("subsets"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_autoscaler_is_served_in_its_older_version_too() {
+    use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler as Old;
+    let shop = Shop::open();
+    let scaler = json!({ "metadata": { "name": "web" }, "spec": { "maxReplicas": 3,
+        "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+        "targetCPUUtilizationPercentage": 60 } });
+    shop.make::<Old>(scaler).await;
+    let new = &shop.all::<HorizontalPodAutoscaler>().await[0];
+    let target = &new["spec"]["metrics"][0]["resource"]["target"];
+    assert_eq!(target["averageUtilization"], 60);
+    let patch = json!({ "spec": { "targetCPUUtilizationPercentage": 70 } });
+    shop.patch::<Old>("web", patch).await;
+    let old = &shop.all::<Old>().await[0];
+    assert_eq!(old["spec"]["targetCPUUtilizationPercentage"], 70);
+    assert_eq!(old["spec"]["minReplicas"], 1);
+    let conditions = "autoscaling.alpha.kubernetes.io/conditions";
+    let told = old["metadata"]["annotations"][conditions].as_str().unwrap();
+    assert!(told.contains("FailedGetScale"));
+    let new = &shop.all::<HorizontalPodAutoscaler>().await[0];
+    assert!(new["metadata"].get("annotations").is_none());
+    assert_eq!(condition(new, "AbleToScale")["status"], "False");
 }
 
 #[tokio::test(start_paused = true)]
