@@ -9,6 +9,7 @@ mod agreement;
 #[path = "support/kubectl.rs"]
 mod kubectl;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -16,8 +17,12 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use agreement::{Record, named};
 use crashbook::report;
+use crashbook::run::embedded::Incident;
 use crashbook::run::outcome::{Outcome, Run};
 use crashbook::scenario::{Catalogue, Scenario};
+use crashbook::state::State;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::discovery::{ApiGroup, Discovery, verbs};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -39,6 +44,11 @@ fn main() -> ExitCode {
         let name = named("same_bytes", scenario);
         let scenario = scenario.clone();
         trials.push(Trial::test(name, move || is_the_same_again(&scenario)));
+    }
+    for scenario in scenarios.iter() {
+        let name = named("stands", scenario);
+        let scenario = scenario.clone();
+        trials.push(Trial::test(name, move || stands(&scenario)));
     }
     for scenario in scenarios.with_variants() {
         let name = named("agreement", scenario);
@@ -75,6 +85,46 @@ fn is_the_same_again(scenario: &Scenario) -> Result<(), Failed> {
         None if first == second => Ok(()),
         None => Err("one report is longer than the other".into()),
         Some((a, b)) => Err(format!("the same seed told once\n{a}\nand once\n{b}").into()),
+    }
+}
+
+/// Whether a cluster in which its fault stands can be looked at, as `crashbook serve` lets one: what it
+/// serves is discovered, and all of it is listed.
+fn stands(scenario: &Scenario) -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let state = State::open(Some(dir.path()))?;
+    let epoch = crashbook_sim::Config::default().epoch;
+    let (incident, _) = Incident::stand_since(Some(scenario), 1, &state, epoch)?;
+    let suite = incident.suite.as_ref().ok_or("no scenario was run")?;
+    let run = suite.scenarios.first().ok_or("no scenario was run")?;
+    if run.outcome != Outcome::Pass || run.kept.is_none() {
+        return Err(report::text(suite).into());
+    }
+    let namespace = run.namespace.clone().unwrap_or_default();
+    let kinds = incident.run(1.0, async |cluster| -> Result<BTreeSet<String>, Failed> {
+        let client = kube::Client::new(cluster.router(), "default");
+        let discovery = Discovery::new(client.clone()).run().await?;
+        let mut of_it = BTreeSet::new();
+        for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources)
+        {
+            if !capabilities.supports_operation(verbs::LIST) {
+                continue;
+            }
+            let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            let listed = all.list(&ListParams::default()).await?;
+            let mut own = listed
+                .items
+                .iter()
+                .filter_map(|one| one.metadata.namespace.as_deref());
+            if own.any(|one| one == namespace) {
+                of_it.insert(resource.kind);
+            }
+        }
+        Ok(of_it)
+    })?;
+    match kinds.contains("ServiceAccount") && kinds.len() > 1 {
+        true => Ok(()),
+        false => Err(format!("of the incident there are only {kinds:?}").into()),
     }
 }
 

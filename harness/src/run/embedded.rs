@@ -114,14 +114,20 @@ impl Incident {
     ) -> Result<Self, BackendError> {
         // The same seed takes as long again: the first time tells when the second must begin, so
         // that it ends now.
-        let (_, took) = Self::stand_at(scenario, seed, state, Timestamp::now())?;
+        let (_, took) = Self::stand_since(scenario, seed, state, Timestamp::now())?;
         let epoch = Timestamp::now()
             .checked_sub(took)
             .unwrap_or(Timestamp::UNIX_EPOCH);
-        Ok(Self::stand_at(scenario, seed, state, epoch)?.0)
+        Ok(Self::stand_since(scenario, seed, state, epoch)?.0)
     }
 
-    fn stand_at(
+    /// Makes the cluster, and breaks it, in virtual time that begins at an epoch. Tells how long that
+    /// took of it.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no runtime, or no cluster.
+    pub fn stand_since(
         scenario: Option<&Scenario>,
         seed: u64,
         state: &State,
