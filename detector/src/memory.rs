@@ -129,8 +129,17 @@ pub struct Gone {
     pub deleted: bool,
 }
 
-/// A container's log, or why it cannot be had.
-pub(crate) type FetchedLog = Result<Log, String>;
+/// A container's log, or that it cannot be had.
+pub(crate) type FetchedLog = Result<Log, Missing>;
+
+/// A log that cannot be had.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// The id of the run's container, where it is known.
+    pub(crate) container_id: Option<String>,
+    /// Why, in the server's words.
+    pub(crate) because: String,
+}
 
 /// An object in its place among those of its kind and namespace.
 #[derive(Debug)]
@@ -298,6 +307,7 @@ impl Memory {
                 pod,
                 container,
                 run,
+                container_id,
                 because,
             } => {
                 touched.push(|| Key::logs_of(&namespace, &pod));
@@ -308,7 +318,16 @@ impl Memory {
                     .entry(pod)
                     .or_default();
                 // A log that could be had once is worth more than none.
-                pod.entry((container, run)).or_insert(Err(because));
+                let log = pod.entry((container, run));
+                let missing = Missing {
+                    container_id,
+                    because,
+                };
+                if matches!(&log, Entry::Vacant(_))
+                    || matches!(&log, Entry::Occupied(log) if log.get().is_err())
+                {
+                    log.insert_entry(Err(missing));
+                }
             }
             Observation::NodeStats { node, stats } => {
                 touched.push(|| Key::stats_of(&node));

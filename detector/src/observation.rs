@@ -50,6 +50,8 @@ pub enum Observation {
         container: String,
         /// Which run it was asked for.
         run: Run,
+        /// The id of the run's container, where it is known.
+        container_id: Option<String>,
         /// Why, in the server's words.
         because: String,
     },

@@ -324,10 +324,18 @@ impl<'a> View<'a> {
     }
 
     /// Why the log of a container's run cannot be had, if it was tried in vain.
-    pub fn log_unavailable(&self, pod: &Pod, container: &str, run: Run) -> Option<&'a str> {
+    pub fn log_unavailable(
+        &self,
+        pod: &Pod,
+        container: &str,
+        run: Run,
+        id: Option<&str>,
+    ) -> Option<&'a str> {
         self.note(Key::logs_of(&pod.namespace, &pod.name));
         let log = self.memory.log(&pod.namespace, &pod.name, container, run)?;
-        log.as_ref().err().map(String::as_str)
+        let missing = log.as_ref().err()?;
+        let of_another = id.zip(missing.container_id.as_deref());
+        (of_another.is_none_or(|(id, of)| id == of)).then_some(missing.because.as_str())
     }
 
     /// How long the longest of a container's last three runs took, of those that were seen to have

@@ -289,7 +289,9 @@ impl<'a> View<'a> {
         let bare = |id: &str| id.rsplit('/').next().unwrap_or(id).to_owned();
         let is_other = |of: &str| bare(of) != bare(id);
         let of_others = logs.filter(|log| {
-            log.container_id.as_deref().is_some_and(is_other) && !is_gone(&log.lines)
+            log.container_id.as_deref().is_some_and(is_other)
+                && !log.lines.is_empty()
+                && !is_gone(&log.lines)
         });
         let log = of_others.max_by_key(|log| log.lines.last().and_then(|line| line.at))?;
         Some(Words {

@@ -195,7 +195,7 @@ pub(super) fn printed<'a>(ended: &Ended<'_>, pod: &Pod, view: &View<'a>) -> Prin
     let runs = [Run::Previous, Run::Current];
     let why = runs
         .into_iter()
-        .find_map(|run| view.log_unavailable(pod, name, run));
+        .find_map(|run| view.log_unavailable(pod, name, run, ended.run.container_id.as_deref()));
     let known = words::end_known(pod, ended.run);
     if why.is_some() || known.is_none_or(|known| view.ripe(known, LOG_PATIENCE)) {
         return Printed::Unavailable(why);

@@ -1,6 +1,6 @@
 //! Containers that end although they should run on: who or what ended them.
 
-use crashbook_detector::facts::Run;
+use crashbook_detector::facts::{Log, Run};
 use crashbook_detector::{Kind, Observation};
 
 use crate::support::State;
@@ -108,12 +108,42 @@ fn its_log_is_waited_for() {
             pod: "web".to_owned(),
             container: "app".to_owned(),
             run: Run::Previous,
+            container_id: None,
             because: "the node does not answer".to_owned(),
         })
         .says(&[&unexplained(1, "[]")]);
     state
         .at("2026-11-24T11:59:50Z")
         .says(&[&unexplained(1, "[]")]);
+}
+
+#[test]
+fn what_is_missing_of_an_earlier_run_says_nothing_of_the_last() {
+    let state = State::of(&crashing(EXIT_1)).at("2026-11-24T11:59:41Z");
+    let missing = |id: &str| Observation::LogUnavailable {
+        namespace: "shop".to_owned(),
+        pod: "web".to_owned(),
+        container: "app".to_owned(),
+        run: Run::Current,
+        container_id: Some(id.to_owned()),
+        because: "the node does not answer".to_owned(),
+    };
+    let first = state.clone().seen(missing("b"));
+    first.says(&[]);
+    first
+        .seen(missing("c"))
+        .says(&[&unexplained(1, "[]")]);
+    // That the first printed nothing, neither.
+    let nothing = Log {
+        namespace: "shop".to_owned(),
+        pod: "web".to_owned(),
+        uid: None,
+        container: "app".to_owned(),
+        run: Run::Current,
+        container_id: Some("b".to_owned()),
+        lines: Vec::new(),
+    };
+    state.seen(Observation::Log(nothing)).says(&[]);
 }
 
 #[test]

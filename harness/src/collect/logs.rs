@@ -215,6 +215,7 @@ impl Plan {
                     pod: wanted.pod,
                     container: wanted.container,
                     run: wanted.run,
+                    container_id: Some(wanted.container_id),
                     because,
                 });
             }

@@ -290,6 +290,7 @@ impl Reading {
             pod,
             container,
             run,
+            container_id: None,
             because,
         });
     }
