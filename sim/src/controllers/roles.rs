@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/controller/clusterroleaggregation/clusterroleaggregation_controller.go`.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use crate::agenda::Work;
@@ -16,16 +18,17 @@ use crate::world::World;
 /// The roles of every cluster for its users.
 ///
 /// Source: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`.
-const ROLES: &str = include_str!("roles.yaml");
+static ROLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    // The file is part of the program: a test holds it to be well-formed.
+    serde_saphyr::from_str(include_str!("roles.yaml")).unwrap_or_default()
+});
 
 /// Makes the roles that every cluster has.
 pub(crate) fn boot(world: &mut World) {
     // Their uids come from a row of their own: what is made later is called the same without them.
     let row = std::mem::replace(&mut world.random, Random::new(ROLES.len() as u64));
-    // The file is part of the program: a test holds it to be well-formed.
-    let roles: Vec<Value> = serde_saphyr::from_str(ROLES).unwrap_or_default();
-    for role in roles {
-        made(world, Kind::ClusterRole, "", role);
+    for role in ROLES.iter() {
+        made(world, Kind::ClusterRole, "", role.clone());
     }
     // Those that others are made of come first.
     for role in ["view", "edit", "admin"] {
@@ -75,8 +78,7 @@ mod tests {
 
     #[test]
     fn the_roles_of_every_cluster_are_well_formed() {
-        let roles: Vec<Value> = serde_saphyr::from_str(ROLES).unwrap();
-        let names: Vec<&str> = roles.iter().map(name).collect();
+        let names: Vec<&str> = ROLES.iter().map(name).collect();
         assert!(names.contains(&"view") && names.contains(&"system:aggregate-to-admin"));
     }
 }
