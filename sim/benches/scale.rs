@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 use crashbook_sim::{Cluster, Config, NodeConfig};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams, PostParams};
+use mimalloc::MiMalloc;
 use serde_json::json;
+
+/// As the command line has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How many pods each Deployment has.
 const EACH: usize = 100;

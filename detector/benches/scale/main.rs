@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 use crashbook_detector::facts::Pod;
 use crashbook_detector::{Engine, Kind, Object, Observation};
 use jiff::{SignedDuration, Timestamp};
+use mimalloc::MiMalloc;
+
+/// As the command line has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How many observations are decoded before they are fed, one at a time: a look at the clock for
 /// each would cost as much as what it measures, and many at once would not fit a processor's cache.
