@@ -130,9 +130,7 @@ fn what_is_missing_of_an_earlier_run_says_nothing_of_the_last() {
     };
     let first = state.clone().seen(missing("b"));
     first.says(&[]);
-    first
-        .seen(missing("c"))
-        .says(&[&unexplained(1, "[]")]);
+    first.seen(missing("c")).says(&[&unexplained(1, "[]")]);
     // That the first printed nothing, neither.
     let nothing = Log {
         namespace: "shop".to_owned(),
