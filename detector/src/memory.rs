@@ -318,15 +318,13 @@ impl Memory {
                     .entry(pod)
                     .or_default();
                 // A log that could be had once is worth more than none.
-                let log = pod.entry((container, run));
-                let missing = Missing {
-                    container_id,
-                    because,
-                };
-                if matches!(&log, Entry::Vacant(_))
-                    || matches!(&log, Entry::Occupied(log) if log.get().is_err())
-                {
-                    log.insert_entry(Err(missing));
+                let of = (container, run);
+                if pod.get(&of).is_none_or(Result::is_err) {
+                    let missing = Missing {
+                        container_id,
+                        because,
+                    };
+                    pod.insert(of, Err(missing));
                 }
             }
             Observation::NodeStats { node, stats } => {

@@ -12,8 +12,8 @@ use crate::words::Words;
 /// How far from its end the words of a run still tell of how it ended.
 const LAST: SignedDuration = SignedDuration::from_secs(90);
 
-/// The most lines, from the end, that tell of how a run ended.
-const MOST_LINES: usize = 80;
+/// The most lines, from the end, that tell of how a run ended, or how it is.
+pub(super) const MOST_LINES: usize = 80;
 
 /// How old the last words of a run under way may be for them to tell how it is.
 const RECENT: SignedDuration = SignedDuration::from_secs(60);

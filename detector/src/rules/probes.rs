@@ -10,7 +10,7 @@ use crate::facts::{Container, Event, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::rules::runs::{self, Ended, Killer};
-use crate::rules::{dependency, tried};
+use crate::rules::{dependency, failing, tried};
 use crate::signatures::endpoints;
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
@@ -200,9 +200,6 @@ pub(super) fn finding(
     finding
 }
 
-/// The most lines, from the end, in which a program that runs names what it waits for.
-const MOST_LINES: usize = 80;
-
 /// What would explain that a program does not say that it is well: the Services that it was given,
 /// or names, of which none of the pods is ready.
 fn what_is_down(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Reference> {
@@ -210,7 +207,7 @@ fn what_is_down(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Re
     let words = view.words_of_present_run(pod, container);
     let lines = words
         .iter()
-        .flat_map(|words| words.lines.iter().rev().take(MOST_LINES));
+        .flat_map(|words| words.lines.iter().rev().take(failing::MOST_LINES));
     let named = lines.flat_map(|line| endpoints(&line.text));
     let hosts: BTreeSet<String> = given
         .map(|one| one.endpoint)

@@ -9,7 +9,7 @@ use crate::kubernetes::files;
 use crate::kubernetes::references::{Source, config_references};
 use crate::kubernetes::services::{self, Host};
 use crate::rules::failing::Failing;
-use crate::signatures::{Endpoint, Meaning, default_port, endpoints, in_command as in_a_command};
+use crate::signatures::{self, Endpoint, Meaning, default_port, endpoints};
 use crate::verdict::{Culprit, Evidence, Reference};
 use crate::view::View;
 
@@ -219,17 +219,20 @@ pub(super) fn in_command(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
     let command = expanded(&texts.join(" "), &variables);
     let workload = view.workload(pod);
     let field = format!("{}.{list}", container.path());
-    let named = in_a_command(&command).into_iter().map(|endpoint| {
-        let variable = |(_, value, _): &&(String, String, Culprit)| value.contains(&endpoint.host);
-        let holder = variables
-            .iter()
-            .find(variable)
-            .map(|(.., culprit)| culprit.clone());
-        Given {
-            culprit: holder.unwrap_or_else(|| workload.culprit(&field)),
-            endpoint,
-        }
-    });
+    let named = signatures::in_command(&command)
+        .into_iter()
+        .map(|endpoint| {
+            let variable =
+                |(_, value, _): &&(String, String, Culprit)| value.contains(&endpoint.host);
+            let holder = variables
+                .iter()
+                .find(variable)
+                .map(|(.., culprit)| culprit.clone());
+            Given {
+                culprit: holder.unwrap_or_else(|| workload.culprit(&field)),
+                endpoint,
+            }
+        });
     named.collect()
 }
 

@@ -33,7 +33,7 @@ use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
 use crate::rules::{Judge, Need, Rule, unschedulable};
-use crate::verdict::{Class, Confidence, Evidence, Reference};
+use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -95,10 +95,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let place = volume_of(event).and_then(|name| place(pod, name, view));
     let workload = view.workload(pod);
     let culprit = match place {
-        Some((index, _)) => {
-            let field = claims::field_of_volume(pod, index, view);
-            workload.reference.clone().field(field)
-        }
+        Some((index, _)) => culprit(pod, index, view),
         None => workload.reference.clone().whole(),
     };
     let name = place
@@ -158,8 +155,7 @@ fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let workload = view.workload(pod);
-        let field = claims::field_of_volume(pod, claim.index, view);
-        let culprit = workload.reference.clone().field(field);
+        let culprit = culprit(pod, claim.index, view);
         let summary = format!("No volume can be made for {object}: {}", event.message);
         findings.push(
             Finding::new(
@@ -225,10 +221,7 @@ fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Fin
     );
     let mut volumes = pod.spec.volumes.iter().flatten();
     let culprit = match volumes.position(|volume| volume.name == mount.name) {
-        Some(index) => {
-            let field = claims::field_of_volume(pod, index, view);
-            workload.reference.clone().field(field)
-        }
+        Some(index) => culprit(pod, index, view),
         None => workload.culprit(&format!("{}.volumeMounts", container.path())),
     };
     let command = format!("kubectl edit {}", workload.reference.kubectl());
@@ -240,6 +233,12 @@ fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Fin
             .evidence([Evidence { at: Some(since), ..container.evidence(pod, "state", message) }])
             .remedy("Mount a file onto a file and a folder onto a folder, at a path that exists", command),
     )
+}
+
+/// The volume of this place in the pod, where the workload has it.
+fn culprit(pod: &Pod, index: usize, view: &View<'_>) -> Culprit {
+    let field = claims::field_of_volume(pod, index, view);
+    view.workload(pod).reference.field(field)
 }
 
 fn is_of_another_class(message: &str) -> bool {
