@@ -8,6 +8,7 @@ mod trouble;
 mod versions;
 mod watch;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -416,25 +417,31 @@ fn metadata_only(object: &Value) -> Value {
 }
 
 /// An object of the version that was asked for; tables are made of what is kept.
-fn in_version(target: &Target, form: Form, object: &Value) -> Value {
+fn in_version<'a>(target: &Target, form: Form, object: &'a Value) -> Cow<'a, Value> {
     match (form, target.kind) {
-        (Form::Table, Kind::HorizontalPodAutoscaler) => object.clone(),
+        (Form::Table, Kind::HorizontalPodAutoscaler) => Cow::Borrowed(object),
         _ => shown(target, object),
     }
 }
 
-fn in_form(world: &World, target: &Target, query: &Query, form: Form, object: &Value) -> Value {
+fn in_form<'a>(
+    world: &World,
+    target: &Target,
+    query: &Query,
+    form: Form,
+    object: &'a Value,
+) -> Cow<'a, Value> {
     let object = in_version(target, form, object);
     match form {
         Form::Whole => object,
-        Form::Metadata => metadata_only(&object),
-        Form::Table => table::table(
+        Form::Metadata => Cow::Owned(metadata_only(&object)),
+        Form::Table => Cow::Owned(table::table(
             world.now(),
             target.kind,
             query.get("includeObject"),
-            &[&object],
+            &[&*object],
             true,
-        ),
+        )),
     }
 }
 
@@ -546,7 +553,7 @@ fn list(cluster: &Cluster, target: &Target, query: &Query, form: Form) -> Result
     }
     let objects: Vec<Value> = page
         .iter()
-        .map(|object| in_version(target, form, object))
+        .map(|object| in_version(target, form, object).into_owned())
         .collect();
     let facts = target.kind.facts();
     let answer = match form {
@@ -1074,7 +1081,7 @@ fn patch_object(
         ));
     }
     let before = world.get(kind, &key)?;
-    let mut object = shown(target, &before);
+    let mut object = shown(target, &before).into_owned();
     let said = text(&object, "/metadata/resourceVersion").to_owned();
     patched(&mut object, headers, bytes)?;
     well_typed(target, &object, headers, bytes)?;

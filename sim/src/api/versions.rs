@@ -1,6 +1,8 @@
 //! Objects in the shapes of other versions than the one in which they are kept: events of
 //! `events.k8s.io`, and autoscalers of `autoscaling/v1`.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use serde_json::{Value, json};
 
@@ -33,13 +35,13 @@ fn is_old_autoscaler(target: &Target) -> bool {
 }
 
 /// An object as it is shown where it was asked for.
-pub(super) fn shown(target: &Target, object: &Value) -> Value {
-    let mut object = object.clone();
+pub(super) fn shown<'a>(target: &Target, object: &'a Value) -> Cow<'a, Value> {
+    let mut object = Cow::Borrowed(object);
     if is_new_event(target) {
-        set(&mut object, "/apiVersion", "events.k8s.io/v1");
-        rename(&mut object, EVENT);
+        set(object.to_mut(), "/apiVersion", "events.k8s.io/v1");
+        rename(object.to_mut(), EVENT);
     } else if is_old_autoscaler(target) {
-        to_v1(&mut object);
+        to_v1(object.to_mut());
     }
     object
 }
@@ -277,7 +279,7 @@ mod tests {
             },
             "status": { "conditions": [{ "type": "AbleToScale", "status": "True" }] },
         });
-        let v1 = shown(&target, &v2);
+        let v1 = shown(&target, &v2).into_owned();
         assert_eq!(v1["apiVersion"], "autoscaling/v1");
         assert_eq!(
             v1["spec"],
