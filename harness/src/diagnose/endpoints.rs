@@ -11,7 +11,7 @@ pub(super) fn are_endpoints(value: &Value) -> bool {
     value["kind"] == "Endpoints" && value["apiVersion"] == "v1"
 }
 
-/// The slices that say the same: one for each subset, for its addresses share its ports. Endpoints
+/// The slices that say the same of addresses and ports: one for each subset, for its addresses share its ports. Endpoints
 /// without a subset make one slice that is empty.
 pub(super) fn slices(endpoints: &Value) -> Vec<Value> {
     let metadata = &endpoints["metadata"];
@@ -20,15 +20,7 @@ pub(super) fn slices(endpoints: &Value) -> Vec<Value> {
         let listed = |field: &str, ready: bool| {
             let addresses = subset[field].as_array().into_iter().flatten();
             let addresses = addresses.map(move |address| {
-                let mut endpoint = json!({
-                    "addresses": [address["ip"]], "conditions": { "ready": ready },
-                });
-                for field in ["targetRef", "nodeName", "hostname"] {
-                    if !address[field].is_null() {
-                        endpoint[field] = address[field].clone();
-                    }
-                }
-                endpoint
+                json!({ "addresses": [address["ip"]], "conditions": { "ready": ready } })
             });
             addresses.collect::<Vec<_>>()
         };
@@ -84,10 +76,7 @@ mod tests {
             },
             "addressType": "IPv4",
             "endpoints": [
-                {
-                    "addresses": ["10.0.0.7"], "conditions": { "ready": true },
-                    "targetRef": { "kind": "Pod", "name": "db-0" },
-                },
+                { "addresses": ["10.0.0.7"], "conditions": { "ready": true } },
                 { "addresses": ["10.0.0.8"], "conditions": { "ready": false } },
             ],
             "ports": [{ "name": "sql", "port": 5432, "protocol": "TCP" }],
