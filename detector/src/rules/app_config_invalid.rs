@@ -41,7 +41,7 @@ use crate::kubernetes::files::{self, Held};
 use crate::object::Kind;
 use crate::kubernetes::references::{ConfigReference, Source, config_references};
 use crate::rules::failing::{self, Failing};
-use crate::rules::{Judge, Need, Rule};
+use crate::rules::{Judge, Need, Rule, given};
 use crate::signatures::{Meaning, Said};
 use crate::verdict::{Class, Culprit, Reference};
 use crate::view::{View, Workload};
@@ -164,7 +164,7 @@ pub(super) fn configured(
     if let Some(held) = files::holder(pod, container, file) {
         return Some(held.culprit(&pod.namespace));
     }
-    mention(container, &view.workload(pod), file).or_else(|| in_text(pod, file, view))
+    given::mention(container, &view.workload(pod), file).or_else(|| in_text(pod, file, view))
 }
 
 /// The key of a ConfigMap of the pod in whose text this stands.
@@ -212,7 +212,7 @@ fn culprit<'f>(
         if let Some(found) = files::holder(pod, container, file) {
             return held(found);
         }
-        if let Some(found) = mention(container, workload, file) {
+        if let Some(found) = given::mention(container, workload, file) {
             return found;
         }
     }
@@ -227,7 +227,7 @@ fn culprit<'f>(
     }
     if let Some(argument) = field("argument") {
         let list = if container.spec.args.is_some() { "args" } else { "command" };
-        return mention(container, workload, argument)
+        return given::mention(container, workload, argument)
             .or_else(|| in_text(pod, argument, view))
             .unwrap_or_else(|| workload.culprit(&format!("{path}.{list}")));
     }
@@ -258,23 +258,6 @@ fn culprit<'f>(
 /// Whether a name is written as those of environment variables are, and not as a setting's.
 fn is_of_environment(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-/// The field of the container that names this file or argument.
-fn mention(container: &Container<'_>, workload: &Workload, text: &str) -> Option<Culprit> {
-    let path = container.path();
-    let in_list = |list: &str, texts: &Option<Vec<String>>| {
-        let at = texts.iter().flatten().position(|given| given.contains(text))?;
-        Some(workload.culprit(&format!("{path}.{list}[{at}]")))
-    };
-    let variables = container.spec.env.iter().flatten();
-    let in_variable = variables
-        .enumerate()
-        .find(|(_, variable)| variable.value.as_deref().is_some_and(|value| value.contains(text)))
-        .map(|(at, _)| workload.culprit(&format!("{path}.env[{at}].value")));
-    in_list("args", &container.spec.args)
-        .or_else(|| in_list("command", &container.spec.command))
-        .or(in_variable)
 }
 
 /// The key of a ConfigMap all of whose keys are variables.

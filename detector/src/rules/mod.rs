@@ -21,6 +21,7 @@ mod config_source;
 mod dependency;
 mod eviction;
 mod failing;
+mod given;
 mod image;
 mod out_of_memory;
 mod policy;

@@ -9,6 +9,7 @@ use crate::kubernetes::files;
 use crate::kubernetes::references::{Source, config_references};
 use crate::kubernetes::services::{self, Host};
 use crate::rules::failing::Failing;
+use crate::rules::given;
 use crate::signatures::{self, Endpoint, Meaning, default_port, endpoints};
 use crate::verdict::{Culprit, Evidence, Reference};
 use crate::view::View;
@@ -203,11 +204,6 @@ pub(super) fn in_configuration(
 /// The addresses that a container's own command names, its variables put in: what a script waits
 /// for.
 pub(super) fn in_command(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Given> {
-    let list = if container.spec.command.is_some() {
-        "command"
-    } else {
-        "args"
-    };
     let texts = [&container.spec.command, &container.spec.args];
     let texts: Vec<&str> = texts
         .into_iter()
@@ -218,7 +214,6 @@ pub(super) fn in_command(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
     let variables = variables(pod, container, view);
     let command = expanded(&texts.join(" "), &variables);
     let workload = view.workload(pod);
-    let field = format!("{}.{list}", container.path());
     let named = signatures::in_command(&command)
         .into_iter()
         .map(|endpoint| {
@@ -229,7 +224,9 @@ pub(super) fn in_command(pod: &Pod, container: &Container<'_>, view: &View<'_>) 
                 .find(variable)
                 .map(|(.., culprit)| culprit.clone());
             Given {
-                culprit: holder.unwrap_or_else(|| workload.culprit(&field)),
+                culprit: holder
+                    .or_else(|| given::mention(container, &workload, &endpoint.host))
+                    .unwrap_or_else(|| workload.culprit(&container.path())),
                 endpoint,
             }
         });

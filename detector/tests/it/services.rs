@@ -586,7 +586,7 @@ fn an_init_container_that_waits_without_a_word() {
     check(
         silent("until nslookup orders-db; do sleep 2; done", &up),
         &[
-            "likely dependency-unreachable Deployment shop/api <- Deployment shop/api spec.template.spec.initContainers[0].command",
+            "likely dependency-unreachable Deployment shop/api <- Deployment shop/api spec.template.spec.initContainers[0].command[2]",
         ],
     );
     // What leads out of the cluster may be a long download.
