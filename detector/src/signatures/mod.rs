@@ -149,15 +149,22 @@ pub fn read(line: &str) -> Option<Said> {
         let text = String::from_utf8_lossy(text).trim().to_owned();
         (!text.is_empty()).then_some((*name, text))
     };
-    Some(Said {
-        meaning,
-        fields: FIELDS.iter().filter_map(field).collect(),
-    })
+    let mut fields: Vec<_> = FIELDS.iter().filter_map(field).collect();
+    // Some count lines from 0: what they give is how many come before.
+    for (name, text) in &mut fields {
+        if *name == "before"
+            && let Ok(before) = text.parse::<u64>()
+        {
+            (*name, *text) = ("line", before.saturating_add(1).to_string());
+        }
+    }
+    Some(Said { meaning, fields })
 }
 
 /// The fields that patterns can have.
 const FIELDS: &[&str] = &[
     "argument",
+    "before",
     "command",
     "file",
     "group",

@@ -237,7 +237,13 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)syntax error, (?P<problem>.+) in (?P<file>/\S+\.ini) on line (?P<line>\d+)"
         r"(?P<file>/[^\s:]*Caddyfile):(?P<line>\d+)(?: - Error during parsing)?:? (?P<problem>.+)"
         r#"(?i)config error file="(?P<file>[^"]+)" .*error="(?P<problem>[^"]*)""#
+        r"\[error\] \[config\] error in (?P<file>\S+):(?P<line>\d+): (?P<problem>.+)"
         r"\[error\] \[config\] (?P<problem>.+)"
+        r"^\[[^\]]+\] \[ *Error\] File (?P<file>/\S+)$"
+        r"^\[[^\]]+\] \[ *Error\] Error in line (?P<line>\d+): (?P<problem>.+)"
+        r"InvalidDataException: Failed to load configuration from file '(?P<file>[^']+)'"
+        r"JsonReaderException: (?P<problem>.+?)\.? LineNumber: (?P<before>\d+) \| BytePositionInLine: \d+"
+        r"(?:FormatException: )?(?P<problem>Could not parse the JSON file)\."
         r"(?P<problem>Config File .*Not Found in .*)"
         r"(?P<problem>Found option without preceding group) in config file:? (?P<file>\S+) at line:? (?P<line>\d+)"
         r"(?:\[ERROR\].*|mysqld: |mariadbd: )(?P<problem>unknown (?:variable|option) '(?P<argument>[^']+)')"
@@ -247,10 +253,10 @@ pub(super) const TABLE: &[Signature] = table! {
         r"Fatal error, (?P<problem>can't open config file) '(?P<file>[^']+)'"
         r"error initializing (?:configuration|config) '(?P<file>[^']+)': (?P<problem>.+)"
         r"(?P<file>[\w/.-]*Corefile|/[^\s:]+):(?P<line>\d+) - Error during parsing: (?P<problem>.+)"
-        r#"(?:parsing YAML file|couldn't load configuration \(--config\.file=|error loading config from) "?(?P<file>/[^\s:")]+)"?\)?: (?:yaml: )?(?:unmarshal errors:\s*)?(?:line (?P<line>\d+): )?(?P<problem>.*)"#
-        r#"(?:file=|config(?:\.file)?=|error reading |error parsing |failed to (?:load|parse|read|decode) (?:the )?(?:config(?:uration)? ?(?:file|from)? ?)?)"?(?P<file>/[^\s:",)]+)"?.*?yaml: (?:line (?P<line>\d+): )?(?P<problem>[^"]*)"#
-        r"(?P<file>/[^\s:]+\.ya?ml)\S*?:? .*?yaml: (?:line (?P<line>\d+): )?(?P<problem>.*)"
-        r"yaml: (?:unmarshal errors:)?\s*line (?P<line>\d+): (?P<problem>.*)"
+        r#"(?:parsing YAML file|couldn't load configuration \(--config\.file=|error loading config from) "?(?P<file>/[^\s:")]+)"?\)?: (?:yaml: )?(?:unmarshal errors:(?:\s|\\n)*)?(?:line (?P<line>\d+): )?(?P<problem>.*?)(?:\\n.*)?"?$"#
+        r#"(?:file=|config(?:\.file)?=|error reading |error parsing |failed to (?:load|parse|read|decode) (?:the )?(?:config(?:uration)? ?(?:file|from)? ?)?)"?(?P<file>/[^\s:",)]+)"?.*?yaml: (?:unmarshal errors:(?:\s|\\n)*)?(?:line (?P<line>\d+): )?(?P<problem>[^"]*)"#
+        r"(?P<file>/[^\s:]+\.ya?ml)\S*?:? .*?yaml: (?:unmarshal errors:(?:\s|\\n)*)?(?:line (?P<line>\d+): )?(?P<problem>.*)"
+        r"yaml: (?:unmarshal errors:)?(?:\s|\\n)*line (?P<line>\d+): (?P<problem>.*)"
         r"yaml: (?P<problem>unmarshal errors.*|control characters.*|invalid .*|found .*|did not find .*)"
         r"^\s+line (?P<line>\d+): (?P<problem>(?:field \S+ not found in type|cannot unmarshal|mapping key).*)"
         r#"^\s*in "(?P<file>[^"<][^"]*\.(?:ya?ml|conf|cfg|json))", line (?P<line>\d+), column \d+"#

@@ -133,6 +133,51 @@ fn configuration() {
 }
 
 #[test]
+fn where_the_mistake_is() {
+    check(&[
+        // prometheus/prometheus issue 4129 and others: the message is on one line, escaped.
+        (
+            r#"level=error ts=2021-04-20T09:19:24.092Z caller=main.go:347 msg="Error loading config (--config.file=/etc/prometheus/prometheus.yml)" err="parsing YAML file /etc/prometheus/prometheus.yml: yaml: unmarshal errors:\n  line 18: field sourceLabels not found in type relabel.plain\n  line 20: field targetLabel not found in type relabel.plain""#,
+            "ConfigInvalid file=/etc/prometheus/prometheus.yml line=18 problem=field sourceLabels not found in type relabel.plain",
+        ),
+        (
+            r#"level=error component=configuration msg="Loading configuration file failed" file=/etc/alertmanager/config/alertmanager.yaml err="yaml: unmarshal errors:\n  line 24: field receiver not found in type config.plain""#,
+            "ConfigInvalid file=/etc/alertmanager/config/alertmanager.yaml line=24 problem=field receiver not found in type config.plain",
+        ),
+        // fluent/fluent-bit issues 9181 and 5911, and 2879 before 1.9.
+        (
+            "[2024/08/09 15:30:39] [error] [config] error in /fluent-bit/etc/fluent-bit.conf:5: undefined value - check config is in valid classic format",
+            "ConfigInvalid file=/fluent-bit/etc/fluent-bit.conf line=5 problem=undefined value - check config is in valid classic format",
+        ),
+        (
+            "[2022/08/17 20:12:14] [error] [config] indentation level is too low",
+            "ConfigInvalid problem=indentation level is too low",
+        ),
+        (
+            "[2020/12/20 07:06:54] [  Error] File /fluent-bit/etc/fluent-bit.conf",
+            "ConfigInvalid file=/fluent-bit/etc/fluent-bit.conf",
+        ),
+        (
+            "[2020/12/20 07:06:54] [  Error] Error in line 15: Invalid indentation level",
+            "ConfigInvalid line=15 problem=Invalid indentation level",
+        ),
+        // .NET counts lines from 0.
+        (
+            "Unhandled exception. System.IO.InvalidDataException: Failed to load configuration from file '/app/settings/settings.json'.",
+            "ConfigInvalid file=/app/settings/settings.json",
+        ),
+        (
+            " ---> System.FormatException: Could not parse the JSON file.",
+            "ConfigInvalid problem=Could not parse the JSON file",
+        ),
+        (
+            " ---> System.Text.Json.JsonReaderException: 'D' is an invalid start of a value. LineNumber: 10 | BytePositionInLine: 26.",
+            "ConfigInvalid line=11 problem='D' is an invalid start of a value",
+        ),
+    ]);
+}
+
+#[test]
 fn connections() {
     check(&[
         (
