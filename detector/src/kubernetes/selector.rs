@@ -18,6 +18,14 @@ pub fn has_all(equalities: &Labels, labels: &Labels) -> bool {
         .all(|(key, value)| labels.get(key) == Some(value))
 }
 
+/// Whether the labels have some of these values, and none of the others otherwise.
+pub fn has_some(equalities: &Labels, labels: &Labels) -> bool {
+    let mut held = equalities
+        .iter()
+        .filter_map(|(key, value)| Some(labels.get(key)? == value));
+    held.next() == Some(true) && held.all(|is_same| is_same)
+}
+
 /// Whether the selector matches the labels: an empty one matches all, none matches nothing.
 ///
 /// Source: `LabelSelectorAsSelector` in

@@ -88,9 +88,12 @@ fn by_name<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
         [name, namespace] => match view.get::<Service>(namespace, name) {
             Lookup::Found(service) => Host::Service(service),
             other => {
-                // A pod below a headless Service of the same namespace.
+                // A pod below a headless Service of the same namespace, which may not be there yet.
                 if let Some(found) = below(view, &pod.namespace, name, namespace) {
                     return Host::Pod(found);
+                }
+                if let Some(service) = above(view, &pod.namespace, name, namespace) {
+                    return Host::Service(service);
                 }
                 match other {
                     Lookup::Absent if in_cluster => Host::NoService,
@@ -103,13 +106,13 @@ fn by_name<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
         },
         [name, service, namespace] => match below(view, namespace, name, service) {
             Some(found) => Host::Pod(found),
+            // The pod may not be there yet.
             None if in_cluster => match view.get::<Service>(namespace, service) {
-                // The pod may not be there yet.
                 Lookup::Found(service) => Host::Service(service),
                 Lookup::Absent => Host::NoService,
                 Lookup::Unknown => Host::Unknown,
             },
-            None => Host::Outside,
+            None => above(view, namespace, name, service).map_or(Host::Outside, Host::Service),
         },
         _ => Host::Outside,
     }
@@ -120,6 +123,14 @@ fn below<'a>(view: &View<'a>, namespace: &str, pod: &str, service: &str) -> Opti
     view.get::<Service>(namespace, service).found()?;
     let found = view.get::<Pod>(namespace, pod).found()?;
     (found.spec.subdomain.as_deref() == Some(service)).then_some(found)
+}
+
+/// The headless Service below which a pod of a set would have this name: `db-0`.
+fn above<'a>(view: &View<'a>, namespace: &str, pod: &str, service: &str) -> Option<&'a Service> {
+    let (_, ordinal) = pod.rsplit_once('-')?;
+    let is_of_set = ordinal.parse::<u32>().is_ok();
+    let service = view.get::<Service>(namespace, service).found()?;
+    (is_of_set && is_headless(service)).then_some(service)
 }
 
 fn by_address<'a>(view: &View<'a>, pod: &Pod, address: IpAddr) -> Host<'a> {
@@ -157,6 +168,19 @@ pub fn port_of(service: &Service, port: u16) -> Option<&ServicePort> {
 pub fn is_headless(service: &Service) -> bool {
     let spec = service.spec.as_ref();
     spec.and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
+}
+
+/// The Service below which a pod has its name.
+pub fn governing<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a Service> {
+    let name = pod.spec.subdomain.as_deref()?;
+    view.get::<Service>(&pod.namespace, name).found()
+}
+
+/// Whether the name of a headless Service, or of a pod below it, leads to this pod.
+pub fn is_published(service: &Service, pod: &Pod) -> bool {
+    let spec = service.spec.as_ref();
+    let with_unready = spec.and_then(|spec| spec.publish_not_ready_addresses) == Some(true);
+    pod.is_ready() && pod.deleting.is_none() || with_unready
 }
 
 /// The name outside that the Service stands for, where it is of type ExternalName.

@@ -4,9 +4,11 @@
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::facts::{Container, Deployment, Pod};
-use crate::kubernetes::{selector, services};
+use crate::kubernetes::selector::{self, Labels};
+use crate::kubernetes::services;
 use crate::object::Kind;
 use crate::rules::claims;
 use crate::verdict::Reference;
@@ -50,7 +52,9 @@ pub(super) fn of_pod(pod: &Pod, view: &View<'_>) -> Vec<Reference> {
     objects
 }
 
-/// The workloads whose pods a Service would select, be there any pods or not.
+/// The workloads whose pods a Service would select, be there any pods or not. Where there are none,
+/// those whose pods have a part of the labels, and nothing that contradicts the rest: a program may
+/// set it itself, as that of a leader.
 pub(super) fn workloads(service: &Service, view: &View<'_>) -> Vec<Reference> {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let wanted = service
@@ -60,28 +64,31 @@ pub(super) fn workloads(service: &Service, view: &View<'_>) -> Vec<Reference> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Vec::new();
     };
-    let of_template = |template: &PodTemplateSpec| {
-        let labels = template.metadata.as_ref()?.labels.as_ref();
-        Some(selector::has_all(wanted, labels?))
-    };
+    let of_template = |template: &PodTemplateSpec| template.metadata.as_ref()?.labels.clone();
     let deployments = view.in_namespace::<Deployment>(namespace);
-    let deployments = deployments
-        .filter(|one| selector::has_all(wanted, &one.spec.pod_labels))
-        .map(|one| ("Deployment", &one.metadata));
+    let deployments = deployments.map(|one| {
+        let labels = one.spec.pod_labels.clone();
+        ("Deployment", &one.metadata, labels)
+    });
     let sets = view.in_namespace::<StatefulSet>(namespace);
-    let sets = sets
-        .filter(|one| of_template(&one.spec.template) == Some(true))
-        .map(|one| ("StatefulSet", &one.metadata));
-    deployments
-        .chain(sets)
-        .filter_map(|(kind, metadata)| {
-            Some(Reference::namespaced(
-                kind,
-                namespace,
-                metadata.name.as_deref()?,
-            ))
-        })
-        .collect()
+    let sets = sets.map(|one| {
+        let labels = of_template(&one.spec.template).unwrap_or_default();
+        ("StatefulSet", &one.metadata, labels)
+    });
+    let all: Vec<_> = deployments.chain(sets).collect();
+    let that = |is_meant: &dyn Fn(&Labels) -> bool| -> Vec<Reference> {
+        let meant = all.iter().filter(|(.., labels)| is_meant(labels));
+        let reference = |(kind, metadata, _): &(&str, &ObjectMeta, _)| {
+            let name = metadata.name.as_deref()?;
+            Some(Reference::namespaced(*kind, namespace, name))
+        };
+        meant.filter_map(reference).collect()
+    };
+    let selected = that(&|labels| selector::has_all(wanted, labels));
+    if !selected.is_empty() {
+        return selected;
+    }
+    that(&|labels| selector::has_some(wanted, labels))
 }
 
 /// The workload behind a Service; the Service itself where none is known.
@@ -124,7 +131,7 @@ fn is_asked_for(service: &Service, view: &View<'_>) -> bool {
 }
 
 /// Whether a pod is new, and nothing has gone wrong with it yet.
-fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
+pub(super) fn is_starting(pod: &Pod, view: &View<'_>) -> bool {
     let is_failing = |container: Container<'_>| {
         let waiting = container.waiting().map(|(reason, _)| reason);
         container.restarts() > 0

@@ -55,6 +55,17 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let missed = missed(pod, view).into_iter();
+    findings.extend(missed.map(|(failing, found)| finding(pod, &failing, found, view)));
+}
+
+/// The containers of a pod that cannot connect, and what to: those that say so, and those that
+/// wait without a word.
+pub(super) fn missed<'a, 'p>(
+    pod: &'p Pod,
+    view: &View<'a>,
+) -> Vec<(Failing<'a, 'p>, Found<'a>)> {
+    let mut missed = Vec::new();
     for failing in failing::containers(pod, view) {
         let Some((_, said)) = failing.main_if(Meaning::is_of_connection) else {
             continue;
@@ -65,21 +76,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let given = tried::in_configuration(pod, &failing.container, view);
         let found = in_words(pod, &failing, &given, view)
             .or_else(|| in_configuration(pod, said.meaning, &given, view));
-        if let Some(found) = found {
-            findings.push(finding(pod, &failing, found, view));
-        }
+        missed.extend(found.map(|found| (failing, found)));
     }
     for waiting in failing::waiting(pod, view) {
         let awaited = tried::in_command(pod, &waiting.container, view);
-        if let Some(found) = not_there(pod, &awaited, view) {
-            findings.push(finding(pod, &waiting, found, view));
-        }
+        let found = not_there(pod, &awaited, view);
+        missed.extend(found.map(|found| (waiting, found)));
     }
+    missed
 }
 
 /// The first of the addresses that a command waits for which is down, or the name of no Service.
 /// Of one outside the cluster nothing is known: it may be a long download.
-fn not_there(pod: &Pod, awaited: &[Given], view: &View<'_>) -> Option<Found> {
+fn not_there<'a>(pod: &Pod, awaited: &[Given], view: &View<'a>) -> Option<Found<'a>> {
     awaited.iter().find_map(|one| {
         let host = services::host(view, pod, &one.endpoint.host);
         if !matches!(host, Host::Service(_) | Host::Pod(_) | Host::NoService) {
@@ -95,7 +104,9 @@ fn not_there(pod: &Pod, awaited: &[Given], view: &View<'_>) -> Option<Found> {
 }
 
 /// What does not answer.
-struct Found {
+pub(super) struct Found<'a> {
+    /// The Service that it is, and the port that is meant.
+    pub service: Option<(&'a Service, Option<u16>)>,
     host: String,
     target: Value,
     text: String,
@@ -107,12 +118,12 @@ struct Found {
     explained_by: Vec<Reference>,
 }
 
-fn in_words(
+fn in_words<'a>(
     pod: &Pod,
     failing: &Failing<'_, '_>,
     given: &[Given],
-    view: &View<'_>,
-) -> Option<Found> {
+    view: &View<'a>,
+) -> Option<Found<'a>> {
     let failed = tried::in_words(failing);
     let mut failed = failed
         .iter()
@@ -176,13 +187,13 @@ fn only_outside<'g>(pod: &Pod, given: &'g [Given], view: &View<'_>) -> Option<&'
 }
 
 /// The only thing that is down of all that it was given, where its words name nothing.
-fn in_configuration(
+fn in_configuration<'a>(
     pod: &Pod,
     meaning: Meaning,
     given: &[Given],
-    view: &View<'_>,
-) -> Option<Found> {
-    let mut all: Vec<(Host<'_>, Found)> = Vec::new();
+    view: &View<'a>,
+) -> Option<Found<'a>> {
+    let mut all: Vec<(Host<'a>, Found<'a>)> = Vec::new();
     for one in given {
         let host = services::host(view, pod, &one.endpoint.host);
         // A name that does not resolve is one that no Service has.
@@ -209,13 +220,13 @@ fn in_configuration(
     }
 }
 
-fn found(
+fn found<'a>(
     pod: &Pod,
     tried: &Tried,
-    host: Host<'_>,
+    host: Host<'a>,
     given: &[Given],
-    view: &View<'_>,
-) -> Option<Found> {
+    view: &View<'a>,
+) -> Option<Found<'a>> {
     let is_name = tried.meaning.is_some_and(Meaning::is_of_name);
     let failed = tried.named == Named::Failure;
     let port = tried::port_meant(tried, &host);
@@ -243,6 +254,7 @@ fn found(
         None => tried.host.clone(),
     };
     let wrong_address = |because, confidence| Found {
+        service: None,
         host: tried.host.clone(),
         target: json!(tried.host),
         text: text.clone(),
@@ -254,8 +266,9 @@ fn found(
         explained_by: Vec::new(),
     };
     match host {
-        // That the name does not resolve has another reason.
-        Host::Service(_) if is_name => None,
+        // That the name does not resolve has another reason, but where it leads to the pods
+        // themselves, and there are none.
+        Host::Service(service) if is_name && is_resolved(service, tried, view) => None,
         Host::Service(service) => {
             let reference = services::reference(service);
             let is_declared = port.is_none_or(|port| services::port_of(service, port).is_some());
@@ -312,6 +325,7 @@ fn found(
                 ("has no ready pod", Confidence::Certain)
             };
             Some(Found {
+                service: Some((service, port)),
                 target: json!(reference),
                 culprit: Some(reference.whole()),
                 evidence: vec![state_of(service, pods.as_deref().unwrap_or_default())],
@@ -321,7 +335,22 @@ fn found(
         }
         Host::Pod(other) => {
             let is_refused = tried.meaning == Some(Meaning::Refused);
-            if !failed || is_name || other.is_ready() && !is_refused {
+            let above = services::governing(view, other).filter(|_| is_name);
+            let is_picked = |service| {
+                let pods = services::pods(view, service).unwrap_or_default();
+                pods.iter().any(|pod| pod.uid == other.uid)
+            };
+            if let Some(service) = above.filter(|service| !is_picked(service)) {
+                return found(pod, tried, Host::Service(service), given, view);
+            }
+            let has_name = above.is_none_or(|service| {
+                tried.meaning == Some(Meaning::NoNameService) || services::is_published(service, other)
+            });
+            if !failed
+                || is_name && has_name
+                || other.is_ready() && !is_refused
+                || dependency::is_starting(other, view)
+            {
                 return None;
             }
             let reference = view.workload(other).reference;
@@ -348,6 +377,15 @@ fn found(
         }
         _ => None,
     }
+}
+
+/// Whether the name of a Service resolves, as far as the Service goes: that of a headless one does
+/// while pods are ready. That the name service does not answer is not for it to explain.
+fn is_resolved(service: &Service, tried: &Tried, view: &View<'_>) -> bool {
+    let pods = services::pods(view, service);
+    !services::is_headless(service)
+        || tried.meaning == Some(Meaning::NoNameService)
+        || pods.is_none_or(|pods| pods.iter().any(|pod| services::is_published(service, pod)))
 }
 
 /// Whether the last run of a container failed of what is just starting.
@@ -378,7 +416,7 @@ fn state_of(service: &Service, pods: &[&Pod]) -> Evidence {
     }
 }
 
-fn finding(pod: &Pod, failing: &Failing<'_, '_>, found: Found, view: &View<'_>) -> Finding {
+fn finding(pod: &Pod, failing: &Failing<'_, '_>, found: Found<'_>, view: &View<'_>) -> Finding {
     let workload = view.workload(pod);
     let name = failing.container.name();
     let line = failing.main();

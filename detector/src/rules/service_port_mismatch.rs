@@ -11,8 +11,8 @@
 //! Or it is a number that none of them declares while they declare others, and that nothing of
 //! their specification mentions, neither a probe nor a variable nor an argument: then it is
 //! `likely`, for a port need not be declared. So it is where none of them declares any, once a
-//! client is refused there though they are ready; where it only times out, and no policy explains
-//! that, it is `possible`.
+//! client is refused there though they are ready; where it only times out, or waits without a word,
+//! and no policy explains that, it is `possible`.
 //!
 //! # Not before
 //!
@@ -38,7 +38,7 @@ use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::object::{Kind, Meta};
 use crate::rules::tried::{self, Named};
-use crate::rules::{Judge, Need, Rule, failing, policy};
+use crate::rules::{Judge, Need, Rule, dependency_unreachable, failing, policy};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
@@ -88,26 +88,43 @@ fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             let Host::Service(service) = host else {
                 return None;
             };
-            let port = services::port_of(service, number)?;
-            let mut ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-            let index = ports.position(|other| other == port)?;
-            let pods = services::pods(view, service)?;
-            let target = unheard_of(service, port, &pods)?;
             let confidence = match tried.meaning {
                 Some(Meaning::Refused) => Confidence::Likely,
                 _ if policy::is_blocked(pod, &tried, host, view) => return None,
                 _ => Confidence::Possible,
             };
-            if !seen.insert((services::reference(service), index)) {
-                return None;
-            }
-            let field = format!("spec.ports[{index}].targetPort");
-            let finding = finding(service, (port, json!(target)), field, confidence, &pods, view);
-            let words = tried.evidence.clone();
-            Some(finding.evidence(words).affects([view.workload(pod).reference]))
+            let finding = of_client(pod, service, number, confidence, view)?;
+            let is_new = seen.insert((services::reference(service), number));
+            is_new.then(|| finding.evidence(tried.evidence.clone()))
         });
         findings.extend(wrong);
     }
+    for (failing, found) in dependency_unreachable::missed(pod, view) {
+        let is_silent = failing.main().is_none();
+        if let Some((service, Some(number))) = found.service.filter(|_| is_silent) {
+            let finding = of_client(pod, service, number, Confidence::Possible, view);
+            findings.extend(finding.map(|finding| finding.evidence([failing.symptom.clone()])));
+        }
+    }
+}
+
+/// That a client of a Service gets nowhere, on a number that nothing of the ready pods'
+/// specification names.
+fn of_client(
+    pod: &Pod,
+    service: &Service,
+    number: u16,
+    confidence: Confidence,
+    view: &View<'_>,
+) -> Option<Finding> {
+    let port = services::port_of(service, number)?;
+    let mut ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let index = ports.position(|other| other == port)?;
+    let pods = services::pods(view, service)?;
+    let target = unheard_of(service, port, &pods)?;
+    let field = format!("spec.ports[{index}].targetPort");
+    let finding = finding(service, (port, json!(target)), field, confidence, &pods, view);
+    Some(finding.affects([view.workload(pod).reference]))
 }
 
 /// Whether it can come of a port on which nothing listens.

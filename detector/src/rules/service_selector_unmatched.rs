@@ -10,7 +10,8 @@
 //! The selector matches no pod, none that went within the last ten minutes, and no workload's
 //! template; and one workload comes near: the Service has its name, or its template has some of
 //! the labels, or a value that is written almost alike, and differs in labels that the template
-//! itself sets.
+//! itself sets. Where it asks for labels that no template sets, a program may set them itself: then
+//! it is `likely`, once a client fails on the Service while the pods that come near are ready.
 //!
 //! # Not before
 //!
@@ -38,8 +39,8 @@ use crate::finding::Finding;
 use crate::kubernetes::selector::{self, Labels};
 use crate::kubernetes::services;
 use crate::object::{Kind, Meta};
-use crate::rules::{Judge, Need, Rule};
-use crate::verdict::{Class, Evidence, Reference};
+use crate::rules::{Judge, Need, Rule, dependency_unreachable};
+use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
 
 /// How long a new Service may be without pods.
@@ -51,47 +52,95 @@ const ALIKE: f64 = 0.85;
 pub(super) const RULE: Rule = Rule {
     class: Class::ServiceSelectorUnmatched,
     needs: &[Need::List(Kind::Pod)],
-    judges: &[Judge::Service(judge)],
+    judges: &[Judge::Service(judge), Judge::Pod(judge_client)],
 };
 
 fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
-    let meta = Meta::of(&service.metadata);
-    let spec = service.spec.as_ref();
-    let Some(wanted) = spec.and_then(|spec| spec.selector.as_ref()).filter(|wanted| !wanted.is_empty())
-    else {
-        return;
+    let nearest = |candidates: &Candidates, wanted: &Labels, name: &str| {
+        best(candidates, |reference, labels| nearness(name, wanted, reference, labels))
     };
+    findings.extend(unmatched(service, nearest, view));
+}
+
+/// A client that fails on a Service whose selector asks for labels that nothing sets.
+fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    for (failing, found) in dependency_unreachable::missed(pod, view) {
+        let Some((service, _)) = found.service else {
+            continue;
+        };
+        let is_ready = |reference: &Reference, namespace: &str| {
+            let mut pods = view.in_namespace::<Pod>(namespace);
+            pods.any(|pod| pod.is_ready() && view.workload(pod).reference == *reference)
+        };
+        let nearest = |candidates: &Candidates, wanted: &Labels, name: &str| {
+            let is_near_anyway = |(reference, labels): &(Reference, Labels)| {
+                nearness(name, wanted, reference, labels).is_some()
+            };
+            if candidates.iter().any(is_near_anyway) {
+                return None;
+            }
+            best(candidates, |reference, labels| {
+                let namespace = reference.namespace.as_deref().unwrap_or_default();
+                nearness_but_for_unset(name, wanted, reference, labels)
+                    .filter(|_| is_ready(reference, namespace))
+            })
+        };
+        let finding = unmatched(service, nearest, view);
+        findings.extend(finding.map(|finding| {
+            finding
+                .confidence(Confidence::Likely)
+                .evidence([failing.symptom.clone()])
+                .affects([view.workload(pod).reference])
+        }));
+    }
+}
+
+/// The workloads of a namespace with their pods' labels.
+type Candidates = Vec<(Reference, Labels)>;
+
+/// The nearest of the workloads.
+fn best(
+    candidates: &Candidates,
+    nearness: impl Fn(&Reference, &Labels) -> Option<f64>,
+) -> Option<usize> {
+    let near = candidates.iter().enumerate().filter_map(|(at, (reference, labels))| {
+        Some((nearness(reference, labels)?, reference, at))
+    });
+    let nearest = near.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
+    nearest.map(|(.., at)| at)
+}
+
+/// A Service whose selector matches nothing, if some workload is near by this measure.
+fn unmatched(
+    service: &Service,
+    nearest: impl Fn(&Candidates, &Labels, &str) -> Option<usize>,
+    view: &View<'_>,
+) -> Option<Finding> {
+    let meta = Meta::of(&service.metadata);
+    let wanted = service.spec.as_ref()?.selector.as_ref().filter(|wanted| !wanted.is_empty())?;
     if services::external_name(service).is_some()
         || meta.deleting.is_some()
         || !view.is_listed(Kind::Pod, meta.namespace)
         || !view.pods_with(meta.namespace, wanted).is_empty()
     {
-        return;
+        return None;
     }
     let mut gone = view.gone_in(meta.namespace);
     if gone.any(|gone| selector::has_all(wanted, &gone.pod.labels))
         && view.changed(Kind::Service, meta.namespace, meta.name).is_none()
     {
-        return;
+        return None;
     }
     let candidates = candidates(meta.namespace, view);
     if candidates.iter().any(|(_, labels)| selector::has_all(wanted, labels)) {
-        return;
+        return None;
     }
     let since = view.changed(Kind::Service, meta.namespace, meta.name).or(meta.created);
     let since = since.unwrap_or(view.now());
     if meta.created.is_some_and(|created| !view.ripe(created, PATIENCE)) {
-        return;
+        return None;
     }
-    let nearest = candidates
-        .iter()
-        .filter_map(|(reference, labels)| {
-            Some((nearness(meta.name, wanted, reference, labels)?, reference, labels))
-        })
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
-    let Some((_, nearest, labels)) = nearest else {
-        return;
-    };
+    let (nearest, labels) = candidates.get(nearest(&candidates, wanted, meta.name)?)?;
     let difference: BTreeMap<&String, _> = wanted
         .iter()
         .filter(|(key, value)| labels.get(*key) != Some(value))
@@ -118,7 +167,7 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
     } else {
         format!("kubectl edit {}", reference.kubectl())
     };
-    let finding = Finding::new(
+    Some(Finding::new(
         Class::ServiceSelectorUnmatched,
         reference.clone(),
         reference.clone().field("spec.selector"),
@@ -141,12 +190,11 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
             at: None,
         },
     ])
-    .remedy("Select what the pods are labelled with", command);
-    findings.push(finding);
+    .remedy("Select what the pods are labelled with", command))
 }
 
 /// The workloads of a namespace with their pods' labels, and its bare pods.
-fn candidates(namespace: &str, view: &View<'_>) -> Vec<(Reference, Labels)> {
+fn candidates(namespace: &str, view: &View<'_>) -> Candidates {
     let labels = |template: &PodTemplateSpec| {
         let metadata = template.metadata.as_ref();
         metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
@@ -194,4 +242,18 @@ fn nearness(service: &str, wanted: &Labels, of: &Reference, labels: &Labels) -> 
         return Some(2.0 + shares + least / 10.0);
     }
     (all_set && same > 0 && different.count() == 1 && shares > 0.5).then_some(shares)
+}
+
+/// How near a workload's labels come to a selector that asks for more than its template sets; none
+/// where what both name differs, or nothing is the same.
+fn nearness_but_for_unset(
+    service: &str,
+    wanted: &Labels,
+    of: &Reference,
+    labels: &Labels,
+) -> Option<f64> {
+    let same = wanted.iter().filter(|(key, value)| labels.get(*key) == Some(value)).count();
+    let named = if of.name == service { 1.0 } else { 0.0 };
+    let shares = same as f64 / wanted.len() as f64;
+    selector::has_some(wanted, labels).then_some(named + shares)
 }

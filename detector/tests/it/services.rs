@@ -603,3 +603,156 @@ fn an_init_container_that_waits_without_a_word() {
         &[],
     );
 }
+
+#[test]
+fn an_address_is_blamed_on_the_item_that_has_it() {
+    let names_none = |given: &str| {
+        let command = "command: [sh, -c, \"until nslookup orders-db; do sleep 2; done\"]";
+        let pod = awaiting(
+            "until nslookup orders-db; do sleep 2; done",
+            "2026-11-24T11:50:00Z",
+        );
+        State::of(&pod.replace(command, given)).at("2026-11-24T12:00:00Z")
+    };
+    for (given, field) in [
+        (
+            "command: [wait-for], args: [--quiet, 'orders-db:5432']",
+            "args[1]",
+        ),
+        ("command: [nc, -z], args: [orders-db, '5432']", "args[0]"),
+        (
+            "command: [/opt/orders-db-wait, nc, -z, orders-db, '5432']",
+            "command[3]",
+        ),
+        (
+            "command: [wait-for, 'orders-db:5432'], args: [--quiet]",
+            "command[1]",
+        ),
+        ("args: ['tcp://orders-db:5432']", "args[0]"),
+    ] {
+        let given = given.replace("], args", "]\n      args");
+        check(
+            names_none(&given),
+            &[&format!(
+                "likely dependency-unreachable Deployment shop/api <- Deployment shop/api spec.template.spec.initContainers[0].{field}"
+            )],
+        );
+    }
+}
+
+/// The Deployment behind the database's pod, that is, its template's labels.
+const DB_SET: &str = "
+- apiVersion: apps/v1
+  kind: StatefulSet
+  metadata: {name: db, namespace: shop, uid: s}
+  spec: {replicas: 1, serviceName: db, selector: {matchLabels: {app: db}}, template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db}]}}}
+";
+
+/// The database's pod, owned by the set, with its Service changed.
+fn set(ready: &str, from: &str, to: &str) -> String {
+    let pod = db("db", PORT, ready, "{containerPort: 5432}");
+    let owned = pod.replace(
+        "uid: db,",
+        "uid: db, ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: s, controller: true}],",
+    );
+    assert!(owned.contains(from), "{from}");
+    owned.replace(from, to) + DB_SET
+}
+
+#[test]
+fn a_selector_that_asks_for_what_nothing_sets() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let leader = |ready| {
+        set(
+            ready,
+            "selector: {app: db}",
+            "selector: {app: db, role: leader}",
+        )
+    };
+    let unmatched =
+        "likely service-selector-unmatched Service shop/db <- Service shop/db spec.selector";
+    let blamed = failing("", words).and(&leader("True"));
+    check(blamed.clone(), &[unmatched]);
+    assert_eq!(blamed.verdicts()[0].affected[0].name, "web");
+    let silent = State::of(&awaiting(
+        "until nc -z db 5432; do sleep 2; done",
+        "2026-11-24T11:50:00Z",
+    ));
+    check(
+        silent.and(&leader("True")).at("2026-11-24T12:00:00Z"),
+        &[unmatched],
+    );
+    // Nobody fails on it: a program may set the label yet.
+    check(State::of(&leader("True")), &[]);
+    // What sets the label does not run.
+    check(failing("", words).and(&leader("False")), &[UNREACHABLE]);
+    // What comes near has another value.
+    let other = set(
+        "True",
+        "selector: {app: db}",
+        "selector: {app: queue, role: leader}",
+    );
+    check(failing("", words).and(&other), &[UNREACHABLE]);
+}
+
+#[test]
+fn a_silent_wait_on_a_port_that_nothing_names() {
+    let wait = || {
+        State::of(&awaiting(
+            "until nc -z db 5432; do sleep 2; done",
+            "2026-11-24T11:50:00Z",
+        ))
+        .at("2026-11-24T12:00:00Z")
+    };
+    let wrong = db("db", "{port: 5432, targetPort: 5433}", "True", "");
+    check(
+        wait().and(&wrong),
+        &[
+            "possible service-port-mismatch Service shop/db <- Service shop/db spec.ports[0].targetPort",
+        ],
+    );
+    // A variable names the number: the program may well listen there.
+    let named = wrong.replace("ports: []", "env: [{name: PGPORT, value: '5433'}]");
+    check(wait().and(&named), &[]);
+}
+
+#[test]
+fn the_names_of_headless_services_lead_to_ready_pods() {
+    let headless = |ready: &str| set(ready, "clusterIP: 10.96.0.7", "clusterIP: None");
+    let pod_name = "nodeName: n1\n    containers: [{name: db,";
+    let subdomain =
+        "nodeName: n1\n    hostname: db-0\n    subdomain: db\n    containers: [{name: db,";
+    let below = |ready: &str| headless(ready).replace(pod_name, subdomain);
+    let of_name = "Error: getaddrinfo ENOTFOUND db.shop.svc.cluster.local";
+    let of_pod = "Error: getaddrinfo ENOTFOUND db-0.db.shop.svc.cluster.local";
+    check(failing("", of_name).and(&headless("False")), &[UNREACHABLE]);
+    let pod = "likely dependency-unreachable Deployment shop/web <- StatefulSet shop/db";
+    check(failing("", of_pod).and(&below("False")), &[pod]);
+    // The set has no pods: the name is that of one to come.
+    let pods = below("False");
+    let service = pods
+        .split("- apiVersion: v1\n  kind: Pod")
+        .next()
+        .unwrap_or_default();
+    for name in ["db-0.db.shop.svc.cluster.local", "db-0.db.shop", "db-0.db"] {
+        let words = format!("Error: getaddrinfo ENOTFOUND {name}");
+        check(failing("", &words).and(service), &[UNREACHABLE]);
+    }
+    // The Service picks other pods.
+    let unpicked =
+        below("True").replace("selector: {app: db}, ports", "selector: {app: dbb}, ports");
+    let selector =
+        "certain service-selector-unmatched Service shop/db <- Service shop/db spec.selector";
+    check(failing("", of_pod).and(&unpicked), &[selector]);
+    // The names resolve, so that something else is amiss: a ready pod, or one that is named
+    // whether it is ready or not.
+    let unexplained = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
+    let published = below("False").replace(
+        "clusterIP: None",
+        "clusterIP: None, publishNotReadyAddresses: true",
+    );
+    for state in [below("True"), published] {
+        check(failing("", of_name).and(&state), &[unexplained]);
+        check(failing("", of_pod).and(&state), &[unexplained]);
+    }
+}
