@@ -34,7 +34,7 @@ pub(super) async fn load(
     let mut journal = None;
     let mut missing = Vec::new();
     for image in images {
-        let id = match engine.image(image).await {
+        let id = match engine.image(&full_name(image)).await {
             Some(id) => id,
             None => {
                 let journal = match &journal {
@@ -69,7 +69,7 @@ pub(super) async fn load(
     if engine.program() == "podman" && names.len() > 1 {
         save.push("--multi-image-archive".into());
     }
-    save.extend(names.iter().map(OsString::from));
+    save.extend(names.iter().map(|name| full_name(name).into()));
     let result = async {
         engine::long(state, &journal, engine.program(), &save, &[]).await?;
         let workers: Vec<_> = kind
@@ -102,20 +102,22 @@ pub(super) async fn have(
     image: &str,
     progress: &Progress,
 ) -> Result<String, BackendError> {
-    if let Some(id) = engine.image(image).await {
+    let full = full_name(image);
+    if let Some(id) = engine.image(&full).await {
         return Ok(id);
     }
     progress.say(format!("pulling {image}"));
-    let args = ["pull", "--quiet", image].map(OsString::from);
+    let args = ["pull", "--quiet", &full].map(OsString::from);
     engine::long(state, journal, engine.program(), &args, &[]).await?;
-    let pulled = engine.image(image).await;
+    let pulled = engine.image(&full).await;
     pulled.ok_or_else(|| BackendError::Answer {
         what: format!("image {image}"),
         problem: "it was pulled and is not there".to_owned(),
     })
 }
 
-/// An image's name as containerd has it, with its registry.
+/// An image's name as containerd has it, with its registry: Podman is not to choose one, or to take
+/// an image that it built itself, which the nodes would have under another name.
 ///
 /// Source: github.com/distribution/reference, normalize.go, `splitDockerDomain`.
 pub(super) fn full_name(image: &str) -> String {

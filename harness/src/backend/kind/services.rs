@@ -75,7 +75,8 @@ pub(super) async fn make(
     for variable in &variables {
         args.extend(["--env", variable]);
     }
-    args.push(&service.image);
+    let image = images::full_name(&service.image);
+    args.push(&image);
     args.extend(service.args.iter().map(String::as_str));
     engine.ask(&args).await?;
     if !files.is_empty() {
