@@ -397,7 +397,7 @@ impl Undoing<'_> {
                 let Some(engine) = self.node(node).await? else {
                     return Ok(());
                 };
-                engine.on_node(node, &["systemctl", "start", unit]).await?;
+                kind::start_unit(engine, node, unit).await?;
                 self.node_ready(node).await
             }
             Undo::RestoreThreshold { node, flags } => {

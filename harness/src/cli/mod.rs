@@ -17,6 +17,7 @@ mod up;
 mod watch;
 
 use std::{
+    io::IsTerminal,
     path::PathBuf,
     process::{self, ExitCode},
     time::Duration,
@@ -129,6 +130,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !no_colour())
         .init();
     let result = match cli.command {
         Command::Diagnose(command) => return command.run(),

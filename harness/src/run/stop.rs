@@ -19,13 +19,9 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// Of a request to the API: what the server refuses to do is the scenario's fault, anything
-    /// else the environment's.
+    /// Of a request to the API. Another cluster may well do what this one refuses.
     pub fn api(what: impl fmt::Display) -> impl FnOnce(kube::Error) -> Self {
         move |error| match &error {
-            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
-                Stop::Invalid(format!("{what}: {}", status.message))
-            }
             kube::Error::Api(status) => Stop::Error(format!("{what}: {}", status.message)),
             error => Stop::Error(format!("{what}: {}", causes(error))),
         }

@@ -15,6 +15,11 @@ use crate::{
 /// Where kubeadm keeps the flags of a node's kubelet, which override its configuration.
 const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 
+/// The port at which a kubelet tells its own node whether it is well.
+///
+/// Source: `healthzPort` of KubeletConfiguration, kubelet.config.k8s.io/v1beta1.
+const HEALTHZ: &str = "10248";
+
 /// How long a node may take to be Ready once its kubelet runs.
 const READY: Duration = Duration::from_secs(60);
 
@@ -37,9 +42,7 @@ pub(super) async fn inject(
                 engine.on_node(node, &["systemctl", "stop", &unit]).await?;
             }
             NodeFault::Start(start) => {
-                engine
-                    .on_node(node, &["systemctl", "start", unit(start.unit)])
-                    .await?;
+                start_unit(engine, node, unit(start.unit)).await?;
                 recover::node_ready(&kind.client, node, READY).await?;
             }
             NodeFault::Fill(fill) => self::fill(engine, journal, node, fill).await?,
@@ -185,6 +188,40 @@ async fn fill(
     }
 }
 
+/// Starts a unit; one that runs is started. A kubelet is waited for.
+pub(crate) async fn start_unit(
+    engine: &Engine,
+    node: &str,
+    unit: &str,
+) -> Result<(), BackendError> {
+    engine.on_node(node, &["systemctl", "start", unit]).await?;
+    if unit == self::unit(Unit::Kubelet) {
+        kubelet_runs(engine, node).await?;
+    }
+    Ok(())
+}
+
+/// Waits until a kubelet that was just started answers: whether its node is Ready tells of the one
+/// before it for 40 s more.
+async fn kubelet_runs(engine: &Engine, node: &str) -> Result<(), BackendError> {
+    // It says why it ends, and systemd starts it again, and again.
+    let script = r#"for _ in $(seq 150); do
+          (exec 3<>"/dev/tcp/localhost/$0") 2>/dev/null && exit
+          sleep 0.2
+        done
+        journalctl --unit kubelet --lines 50 --output cat | grep '^[EF][0-9]' | tail --lines 2 >&2
+        exit 1"#;
+    let asks = ["bash", "-c", script, HEALTHZ];
+    let answer = engine.on_node(node, &asks).await;
+    answer.map(drop).map_err(|error| match error {
+        BackendError::Command { said, .. } => BackendError::Answer {
+            what: format!("the kubelet of node {node}"),
+            problem: format!("it does not start:\n  {said}"),
+        },
+        other => other,
+    })
+}
+
 /// Stops a transient unit; one that is not there is stopped.
 pub(crate) async fn stop_unit(engine: &Engine, node: &str, unit: &str) -> Result<(), BackendError> {
     let script = r#"! systemctl is-active --quiet "$0" || systemctl stop "$0""#;
@@ -204,8 +241,8 @@ pub(crate) async fn set_flags(
     let script = r#"printf %s "$1" >"$0.new" && mv "$0.new" "$0" && systemctl restart kubelet"#;
     engine
         .on_node(node, &["sh", "-c", script, FLAGS, flags])
-        .await
-        .map(drop)
+        .await?;
+    kubelet_runs(engine, node).await
 }
 
 /// A flag's value among those of a kubelet.

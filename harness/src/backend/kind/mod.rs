@@ -24,7 +24,7 @@ pub(crate) use self::{
     cluster::{child_gone, delete},
     config::{Plan, patches},
     engine::{Engine, is_gone},
-    fault::{set_flags, stop_unit},
+    fault::{set_flags, start_unit, stop_unit},
     services::forget_registry,
 };
 use super::{Backend, BackendError};
