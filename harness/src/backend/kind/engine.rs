@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{process::Command, time::timeout};
 
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) struct Container {
     pub name: String,
     /// Whether its processes run.
     pub running: bool,
-    /// The id of the image it was made from.
+    /// The id of the image it was made from, or, under nerdctl, its name.
     pub image: String,
 }
 
@@ -166,7 +166,7 @@ impl Engine {
             }
             let mut args = vec!["inspect", "--type", "container"];
             args.extend(ids);
-            match self.json(&args).await {
+            match self.lists(&args).await {
                 // One of them was removed in between, or is only just being made.
                 Err(BackendError::Command { said, .. }) if is_gone(&said) => {}
                 found => break found?,
@@ -191,12 +191,21 @@ impl Engine {
         Some(id.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
-    async fn json<T: for<'de> Deserialize<'de>>(&self, args: &[&str]) -> Result<T, BackendError> {
+    /// What a command gives as one list, or, as nerdctl does, as one for each of what is asked for.
+    async fn lists<T: DeserializeOwned>(&self, args: &[&str]) -> Result<Vec<T>, BackendError> {
         let text = self.ask(args).await?;
-        serde_json::from_str(&text).map_err(|error| BackendError::Answer {
+        let lists = serde_json::Deserializer::from_str(&text).into_iter::<Vec<T>>();
+        let lists: Result<Vec<_>, _> = lists.collect();
+        let all = lists.map_err(|error| BackendError::Answer {
             what: format!("`{} {}`", self.program, args.join(" ")),
             problem: error.to_string(),
-        })
+        })?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// Whether containers find each other, and pods find containers, by names.
+    pub(crate) fn gives_names(&self) -> bool {
+        matches!(self.program.as_str(), "docker" | "podman")
     }
 }
 
@@ -325,4 +334,20 @@ pub(crate) fn last_lines(text: &str) -> String {
         lines.drain(..lines.len() - 8);
     }
     lines.join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_given_as_several_lists_is_read_as_one() {
+        let engine = Engine {
+            program: "printf".to_owned(),
+        };
+        for text in ["[1, 2]", "[1]\n[2]\n"] {
+            let lists = engine.lists::<u8>(&[text]).await;
+            assert_eq!(lists.unwrap(), [1, 2], "{text}");
+        }
+    }
 }

@@ -103,6 +103,12 @@ impl Backend for Kind {
     }
 
     fn lacks(&self, scenario: &Spec) -> Option<String> {
+        if !scenario.services.is_empty() && !self.engine.gives_names() {
+            let engine = self.engine.program();
+            return Some(format!(
+                "containers beside the cluster that pods find by name, which {engine} does not give"
+            ));
+        }
         super::lacks(&self.pools, scenario)
     }
 
