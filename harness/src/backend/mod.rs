@@ -349,7 +349,14 @@ pub(crate) fn next_step(said: &str) -> Option<&'static str> {
             "Cannot connect to Podman",
             "Start the container engine, and try again.",
         ),
-        ("connection refused", "Is the container engine running?"),
+        (
+            "cannot access containerd socket",
+            "Start the container engine, and try again.",
+        ),
+        (
+            "/v2/",
+            "The image's registry does not answer: is the image's name right? One that the engine has is not pulled.",
+        ),
         (
             "permission denied while trying to connect",
             "This user may not use the container engine: add it to the engine's group.",

@@ -311,10 +311,18 @@ pub(crate) async fn held(
     if status.code() == Some(127) && said.contains("not found") {
         return Err(BackendError::no_program(program));
     }
+    let next = next_step(&said);
+    let said = if said.trim().is_empty() {
+        // Programs that fail say why: it went into a file.
+        let place = output.display();
+        format!("{status}, and not a word in {place}: is the disk full?")
+    } else {
+        last_lines(&said)
+    };
     Err(BackendError::Command {
         command,
-        said: last_lines(&said),
-        next: next_step(&said),
+        said,
+        next,
     })
 }
 
