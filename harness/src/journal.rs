@@ -138,7 +138,7 @@ pub enum Undo {
         unit: String,
     },
     /// Gives a node's kubelet its flags back, and restarts it where they had been changed.
-    RestoreThreshold {
+    RestoreKubelet {
         /// The node.
         node: String,
         /// What stood in `/var/lib/kubelet/kubeadm-flags.env`.
@@ -205,7 +205,7 @@ impl std::fmt::Display for Undo {
             }
             Self::StartUnit { node, unit } => write!(f, "start {unit} on node {node}"),
             Self::StopUnit { node, unit } => write!(f, "stop {unit} on node {node}"),
-            Self::RestoreThreshold { node, .. } => write!(f, "restore the kubelet of node {node}"),
+            Self::RestoreKubelet { node, .. } => write!(f, "restore the kubelet of node {node}"),
             Self::RemoveFill { node, path } => write!(f, "remove {path} from node {node}"),
             Self::ForgetRegistry { node, registry } => {
                 write!(f, "forget registry {registry} on node {node}")

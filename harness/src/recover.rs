@@ -5,23 +5,23 @@ use std::{fs, path::Path, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, Client, ResourceExt,
     api::{
         ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
         PropagationPolicy,
     },
-    config::{KubeConfigOptions, Kubeconfig},
     core::{GroupVersionKind, TypeMeta},
     discovery,
     runtime::wait::{self, conditions},
 };
 use serde_json::{Value, json};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::sync::OnceCell;
 
 use crate::{
     backend::{
         Backend, BackendError,
         kind::{self, Engine},
+        reach::{self, late},
     },
     child,
     claims::Lock,
@@ -34,11 +34,8 @@ use crate::{
 /// when all of its objects have.
 const GONE: Duration = Duration::from_secs(120);
 
-/// How long a node may take to be Ready once its kubelet runs.
-const READY: Duration = Duration::from_secs(60);
-
-/// How long a cluster may take to say who it is.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long the taint of a node that others change meanwhile may take to go.
+const REMOVED: Duration = Duration::from_secs(60);
 
 /// How long what a killed program has started may take to end by itself.
 const CHILD: Duration = Duration::from_secs(120);
@@ -253,53 +250,6 @@ pub async fn undo(
     (undone, failed)
 }
 
-/// Reaches the cluster of a journal. None if it is no more: it does not exist, or another one has
-/// its name.
-pub(crate) async fn reach(target: &Target) -> Result<Option<Client>, BackendError> {
-    let Some(client) = connect(&target.kubeconfig, &target.context).await? else {
-        return Ok(None);
-    };
-    Ok((cluster_uid(&client).await? == target.uid).then_some(client))
-}
-
-/// A client by a kubeconfig; none where there is no such file.
-pub(crate) async fn connect(path: &Path, context: &str) -> Result<Option<Client>, BackendError> {
-    let wrong = |problem: String| BackendError::Kubeconfig {
-        path: path.to_owned(),
-        problem,
-    };
-    if !path.exists() {
-        return Ok(None);
-    }
-    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| wrong(error.to_string()))?;
-    let options = KubeConfigOptions {
-        context: Some(context.to_owned()),
-        ..Default::default()
-    };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| wrong(format!("context {context}: {error}")))?;
-    config.connect_timeout = Some(ANSWER);
-    // An eviction that a budget forbids is answered with 429, for as long as one asks.
-    config.default_retry = false;
-    let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
-    Ok(Some(client))
-}
-
-/// The uid of the Namespace `kube-system`, which tells one cluster from another.
-pub(crate) async fn cluster_uid(client: &Client) -> Result<String, BackendError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let asked = timeout(ANSWER, api.get("kube-system")).await;
-    let namespace = asked
-        .map_err(|_| BackendError::Late {
-            what: "the API server has not answered".to_owned(),
-            seconds: ANSWER.as_secs(),
-            last: String::new(),
-        })?
-        .map_err(BackendError::api("read Namespace kube-system"))?;
-    Ok(namespace.uid().unwrap_or_default())
-}
-
 struct Undoing<'a> {
     state: &'a State,
     run: &'a str,
@@ -325,7 +275,7 @@ impl Undoing<'_> {
             {
                 return Ok(None);
             }
-            reach(target).await
+            reach::reach(target).await
         });
         Ok(client.await?.as_ref())
     }
@@ -400,7 +350,7 @@ impl Undoing<'_> {
                 kind::start_unit(engine, node, unit).await?;
                 self.node_ready(node).await
             }
-            Undo::RestoreThreshold { node, flags } => {
+            Undo::RestoreKubelet { node, flags } => {
                 let Some(engine) = self.node(node).await? else {
                     return Ok(());
                 };
@@ -431,7 +381,7 @@ impl Undoing<'_> {
 
     async fn node_ready(&self, node: &str) -> Result<(), BackendError> {
         match self.client().await? {
-            Some(client) => node_ready(client, node, READY).await,
+            Some(client) => reach::node_ready(client, node).await,
             None => Ok(()),
         }
     }
@@ -570,41 +520,10 @@ impl Undoing<'_> {
             }
         };
         let what = format!("remove taint {key} from node {node}");
-        late(READY, format!("{what} did not succeed"), removed)
+        late(REMOVED, format!("{what} did not succeed"), removed)
             .await?
             .map_err(BackendError::api(what))
     }
-}
-
-/// Waits until a node is Ready and no taint says otherwise.
-pub(crate) async fn node_ready(
-    client: &Client,
-    node: &str,
-    within: Duration,
-) -> Result<(), BackendError> {
-    let ready = |node: Option<&Node>| node.is_some_and(kind::is_ready);
-    let waited = wait::await_condition(Api::<Node>::all(client.clone()), node, ready);
-    late(within, format!("node {node} is not Ready"), waited)
-        .await?
-        .map(drop)
-        .map_err(|error| BackendError::Answer {
-            what: format!("watch node {node}"),
-            problem: error.to_string(),
-        })
-}
-
-async fn late<T>(
-    within: Duration,
-    what: String,
-    future: impl Future<Output = T>,
-) -> Result<T, BackendError> {
-    timeout(within, future)
-        .await
-        .map_err(|_| BackendError::Late {
-            what,
-            seconds: within.as_secs(),
-            last: String::new(),
-        })
 }
 
 fn is(error: &kube::Error, code: u16) -> bool {

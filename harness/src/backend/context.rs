@@ -13,11 +13,10 @@ use k8s_openapi::api::{apps::v1::DaemonSet, core::v1::Node};
 use kube::{Api, Client, ResourceExt, api::ListParams, config::Kubeconfig};
 use serde_json::Value;
 
-use super::{Backend, BackendError, GENERAL, POOL};
+use super::{Backend, BackendError, GENERAL, POOL, reach};
 use crate::{
     journal::{Journal, Target},
     progress::Progress,
-    recover,
     scenario::{NodeFacts, NodeFault, Pool, Spec, Verb},
     state::{State, fnv},
     yaml,
@@ -77,7 +76,7 @@ impl Context {
             });
         }
         let kubeconfig = copy(state, name)?;
-        let client = recover::connect(&kubeconfig, name).await?;
+        let client = reach::connect(&kubeconfig, name).await?;
         let client = client.ok_or_else(|| BackendError::Kubeconfig {
             path: kubeconfig.clone(),
             problem: "it has been removed".to_owned(),
@@ -86,7 +85,7 @@ impl Context {
             kubeconfig,
             context: name.clone(),
             kind: None,
-            uid: recover::cluster_uid(&client).await?,
+            uid: reach::cluster_uid(&client).await?,
         };
         let nodes = Api::<Node>::all(client.clone())
             .list(&ListParams::default())
@@ -163,7 +162,7 @@ fn pools(nodes: &[Node]) -> BTreeMap<Pool, NodeFacts> {
             None if taints.any(|taint| taint.effect != "PreferNoSchedule") => continue,
             None => GENERAL,
         };
-        if spec.unschedulable == Some(true) || !super::kind::is_ready(node) {
+        if spec.unschedulable == Some(true) || !reach::is_ready(node) {
             continue;
         }
         // What its kubelet's thresholds leave is not asked for in a cluster of others.

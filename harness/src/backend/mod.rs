@@ -20,6 +20,7 @@ use crate::{
 
 pub mod context;
 pub mod kind;
+pub(crate) mod reach;
 pub mod sim;
 
 /// A cluster, and the ways to break it that its API does not have.

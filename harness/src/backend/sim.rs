@@ -17,11 +17,10 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-use super::{Backend, BackendError, kind};
+use super::{Backend, BackendError, kind, reach};
 use crate::{
     journal::{self, Journal, JournalError, Target, Undo},
     progress::Progress,
-    recover,
     scenario::{
         FillResource, NodeFacts, NodeFault, Pool, Service, ServiceFacts, ServiceReady, Spec, Unit,
     },
@@ -31,7 +30,7 @@ use crate::{
 /// The memory of the host that the nodes are laid out for.
 const HOST_MEMORY: u64 = 32 << 30;
 
-/// How long a kubelet or a service may take until it is there.
+/// How long a service may take until it is there.
 const READY: Duration = Duration::from_secs(60);
 
 /// An embedded cluster.
@@ -80,7 +79,7 @@ impl Sim {
             kubeconfig: PathBuf::new(),
             context: "sim".to_owned(),
             kind: None,
-            uid: recover::cluster_uid(&client).await?,
+            uid: reach::cluster_uid(&client).await?,
         };
         let pools = kind::pools_now(&client).await?;
         Ok(Self {
@@ -274,7 +273,7 @@ impl Backend for Sim {
                 let resource = RESOURCES.iter().find(|(_, name)| name == path)?.0;
                 self.empty(node, resource)
             }
-            Undo::RestoreThreshold { node, flags } => {
+            Undo::RestoreKubelet { node, flags } => {
                 let fault = match flags.strip_prefix(RESERVED) {
                     Some(bytes) => sim::NodeFault::Reserve(bytes.parse().ok()?),
                     None => {
@@ -291,14 +290,14 @@ impl Backend for Sim {
             _ => return None,
         };
         let node = match undo {
-            Undo::StartUnit { node, .. } | Undo::RestoreThreshold { node, .. } => Some(node),
+            Undo::StartUnit { node, .. } | Undo::RestoreKubelet { node, .. } => Some(node),
             _ => None,
         };
         Some(
             async move {
                 undone?;
                 match node {
-                    Some(node) => recover::node_ready(&self.client, node, READY).await,
+                    Some(node) => reach::node_ready(&self.client, node).await,
                     None => Ok(()),
                 }
             }
@@ -492,7 +491,7 @@ impl Sim {
             }
             NodeFault::Start(started) => {
                 self.do_to(&node, &start(unit(started.unit)))?;
-                recover::node_ready(&self.client, &node, READY).await
+                reach::node_ready(&self.client, &node).await
             }
             NodeFault::Fill(fill) => {
                 let amount = bytes("amount to fill", &node, &fill.amount)?;
@@ -511,12 +510,12 @@ impl Sim {
                 let memory = bytes("memory to reserve", &node, &reserve.memory)?;
                 let before = self.reserved.get(&node).map_or("0", String::as_str);
                 let before = bytes("memory that is reserved", &node, before)?;
-                let _ = journal.record(Undo::RestoreThreshold {
+                let _ = journal.record(Undo::RestoreKubelet {
                     node: node.clone(),
                     flags: format!("{RESERVED}{before}"),
                 })?;
                 self.do_to(&node, &sim::NodeFault::Reserve(memory))?;
-                recover::node_ready(&self.client, &node, READY).await
+                reach::node_ready(&self.client, &node).await
             }
             NodeFault::Threshold(wanted) => {
                 let before = self
@@ -524,13 +523,13 @@ impl Sim {
                     .get(&node)
                     .and_then(|set| set.get(&wanted.signal));
                 let flags = format!("{}<{}", wanted.signal, before.map_or("0%", String::as_str));
-                let _ = journal.record(Undo::RestoreThreshold {
+                let _ = journal.record(Undo::RestoreKubelet {
                     node: node.clone(),
                     flags,
                 })?;
                 let fault = sim::NodeFault::Threshold(wanted.signal.clone(), wanted.value.clone());
                 self.do_to(&node, &fault)?;
-                recover::node_ready(&self.client, &node, READY).await
+                reach::node_ready(&self.client, &node).await
             }
         }
     }

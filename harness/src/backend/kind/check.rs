@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::config::{Kubelet, Plan};
 use crate::{
-    backend::{BackendError, POOL},
+    backend::{BackendError, POOL, reach},
     journal::{self, RUN_LABEL},
     scenario::{NodeFacts, Pool},
     state::State,
@@ -280,7 +280,7 @@ pub(super) async fn ready(client: &Client, within: Duration) -> Result<(), Backe
         let nodes = Api::<Node>::all(client.clone());
         let found = nodes.list(&ListParams::default()).await;
         for node in found.map_err(BackendError::api("list Nodes"))? {
-            let is_ready = |node: Option<&Node>| node.is_some_and(is_ready);
+            let is_ready = |node: Option<&Node>| node.is_some_and(reach::is_ready);
             wait_for(nodes.clone(), &node.metadata, is_ready, "Node", &mut last).await?;
         }
         for namespace in ["kube-system", "local-path-storage"] {
@@ -350,28 +350,6 @@ fn on_every_node(daemons: Option<&DaemonSet>) -> bool {
             status.desired_number_scheduled > 0
                 && status.number_ready == status.desired_number_scheduled
         })
-}
-
-/// Whether a node is Ready, and bears no taint of a node that is not, or was not just now.
-pub(crate) fn is_ready(node: &Node) -> bool {
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let ready = conditions.into_iter().flatten();
-    let ready = ready
-        .filter(|condition| condition.type_ == "Ready")
-        .any(|ready| ready.status == "True");
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    let gone = [
-        "node.kubernetes.io/unreachable",
-        "node.kubernetes.io/not-ready",
-    ];
-    ready
-        && !taints
-            .into_iter()
-            .flatten()
-            .any(|taint| gone.contains(&taint.key.as_str()))
 }
 
 /// Waits until no node is cordoned, tainted or under pressure beyond what its pool is, and no

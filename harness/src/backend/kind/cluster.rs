@@ -16,7 +16,7 @@ use super::{
     engine::{self, Container, Engine},
 };
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, reach},
     child,
     claims::{Hold, Lock},
     journal::{Journal, Target, Undo},
@@ -222,7 +222,7 @@ async fn usable(
     {
         return Err(no("its node image has changed since"));
     }
-    let client = recover::reach(&warm.target).await?;
+    let client = reach::reach(&warm.target).await?;
     let client = client.ok_or_else(|| no("another cluster answers in its place"))?;
     Ok((warm, client))
 }
@@ -314,7 +314,7 @@ async fn make(
     .await?;
     progress.say(format!("cluster {name} is made: waiting for its nodes"));
     let context = format!("kind-{name}");
-    let client = recover::connect(&kubeconfig, &context)
+    let client = reach::connect(&kubeconfig, &context)
         .await?
         .ok_or_else(|| BackendError::Kubeconfig {
             path: kubeconfig.clone(),
@@ -331,7 +331,7 @@ async fn make(
             kubeconfig,
             context,
             kind: Some(name.to_owned()),
-            uid: recover::cluster_uid(&client).await?,
+            uid: reach::cluster_uid(&client).await?,
         },
         images: BTreeMap::new(),
     };

@@ -1,14 +1,11 @@
 //! Faults of nodes, by the container engine: a node is a container with systemd in it.
 
-use std::time::Duration;
-
 use crashbook_detector::kubernetes::quantity::{NotAQuantity, Quantity};
 
 use super::{Kind, engine::Engine};
 use crate::{
-    backend::BackendError,
+    backend::{BackendError, reach},
     journal::{Entry, Journal, Undo},
-    recover,
     scenario::{FillResource, NodeFault, NodeFill, Unit},
 };
 
@@ -19,9 +16,6 @@ const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 ///
 /// Source: `healthzPort` of KubeletConfiguration, kubelet.config.k8s.io/v1beta1.
 const HEALTHZ: &str = "10248";
-
-/// How long a node may take to be Ready once its kubelet runs.
-const READY: Duration = Duration::from_secs(60);
 
 /// Does this to every node of its pool.
 pub(super) async fn inject(
@@ -43,7 +37,7 @@ pub(super) async fn inject(
             }
             NodeFault::Start(start) => {
                 start_unit(engine, node, unit(start.unit)).await?;
-                recover::node_ready(&kind.client, node, READY).await?;
+                reach::node_ready(&kind.client, node).await?;
             }
             NodeFault::Fill(fill) => self::fill(engine, journal, node, fill).await?,
             NodeFault::Empty(fill) => match place(engine, node, fill.resource).await? {
@@ -75,7 +69,7 @@ async fn change_flags(
 ) -> Result<(), BackendError> {
     let flags = kind.engine.on_node(node, &["cat", FLAGS]).await?;
     if !is_recorded(journal, node) {
-        let undo = Undo::RestoreThreshold {
+        let undo = Undo::RestoreKubelet {
             node: node.to_owned(),
             flags: flags.clone(),
         };
@@ -86,13 +80,14 @@ async fn change_flags(
         problem: "it does not set KUBELET_KUBEADM_ARGS=\"...\"".to_owned(),
     })?;
     set_flags(&kind.engine, node, &flags).await?;
-    recover::node_ready(&kind.client, node, READY).await?;
+    reach::node_ready(&kind.client, node).await?;
     Ok(())
 }
 
 /// Whether the first flags of a node are written down: later ones are the run's own.
 fn is_recorded(journal: &Journal, of: &str) -> bool {
-    let recorded = |(_, undo): &(Entry, Undo)| matches!(undo, Undo::RestoreThreshold { node, .. } if node == of);
+    let recorded =
+        |(_, undo): &(Entry, Undo)| matches!(undo, Undo::RestoreKubelet { node, .. } if node == of);
     journal.pending().iter().any(recorded)
 }
 

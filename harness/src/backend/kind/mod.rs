@@ -20,7 +20,7 @@ use kube::Client;
 
 pub use self::cluster::{Options, down, print_config, up};
 pub(crate) use self::{
-    check::{is_ready, pools_now},
+    check::pools_now,
     cluster::{child_gone, delete},
     config::{Plan, patches},
     engine::{Engine, is_gone},
