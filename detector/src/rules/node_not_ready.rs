@@ -13,8 +13,8 @@
 //!
 //! # Not before
 //!
-//! At once when Unknown; 10 s after it turned False. A node younger than 2 minutes may still be
-//! starting. Over when Ready is True.
+//! At once when Unknown; 10 s after it turned False. A node younger than 2 minutes that has not been
+//! ready yet may still be starting: its conditions are all of one age. Over when Ready is True.
 //!
 //! # Looks like
 //!
@@ -44,6 +44,11 @@ pub(super) const RULE: Rule =
 /// How long a node may need from its creation until it is ready.
 const STARTING: SignedDuration = SignedDuration::from_mins(2);
 
+/// By how much the conditions that a kubelet posts first may differ in age.
+///
+/// Source: `pkg/kubelet/nodestatus/setters.go`: each takes the time for itself, in whole seconds.
+const POSTING: SignedDuration = SignedDuration::from_secs(2);
+
 /// How long a kubelet may report that it is not ready: its runtime is started again, say.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
@@ -67,7 +72,11 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
     let since = ready.last_transition_time.as_ref().map(|time| time.0).or(created);
     let since = since.unwrap_or(view.now());
     let patient = ready.status == "Unknown" || view.ripe(since, PATIENCE);
-    if created.is_some_and(|created| !view.ripe(created, STARTING)) || !patient {
+    let ages = conditions.into_iter().flatten();
+    let first = ages.filter_map(|condition| condition.last_transition_time.as_ref()).map(|time| time.0).min();
+    let was_ready = first.is_some_and(|first| since.duration_since(first) > POSTING);
+    let is_starting = !was_ready && created.is_some_and(|created| !view.ripe(created, STARTING));
+    if is_starting || !patient {
         return;
     }
     let itself = Reference::cluster("Node", name);

@@ -73,6 +73,23 @@ fn a_runtime_that_does_not_work() {
     State::of(&down).at("2026-11-24T11:59:09Z").says(&[]);
 }
 
+#[test]
+fn a_young_node_that_was_ready_has_started() {
+    let young = node("False", "KubeletNotReady", "container runtime is down")
+        .replace("T10:00:00Z", "T11:58:30Z");
+    let posted = |second: &str| {
+        let first = format!(
+            "conditions: [{{type: PIDPressure, status: 'False', lastTransitionTime: '2026-11-24T11:58:{second}Z'}}, "
+        );
+        State::of(&young.replace("conditions: [", &first))
+    };
+    posted("31").says(&[
+        "certain node-not-ready Node worker <- Node worker {\"reason\":\"KubeletNotReady\"}",
+    ]);
+    // It has said so since it first said anything.
+    posted("59").says(&[]);
+}
+
 fn tainted(key: &str) -> String {
     let taint = format!(
         "spec: {{taints: [{{key: {key}, effect: NoExecute, timeAdded: '2026-11-24T11:58:59Z'}}]}}"
