@@ -35,7 +35,14 @@ fn is_nearer(finding: &Finding, of: &Finding) -> bool {
             symptom,
             Class::CapacityExhausted | Class::HostPortConflict | Class::PodAffinityUnsatisfiable
         ),
-        Class::TaintEvicted => symptom == Class::TaintUntolerated,
+        Class::TaintEvicted => matches!(
+            symptom,
+            Class::TaintUntolerated
+                | Class::CapacityExhausted
+                | Class::HostPortConflict
+                | Class::PodAffinityUnsatisfiable
+                | Class::VolumeNodeConflict
+        ),
         // Whatever keeps the name service itself from running is a part of that; of those who ask
         // it, whatever they suffer once they run.
         Class::DnsUnavailable => {
@@ -166,10 +173,18 @@ fn roots(findings: &[Finding]) -> Vec<usize> {
                             || finding.container.is_none()
                             || other.container == finding.container)
                 });
+            // Another that suffers the same of the same is no reason for it, unless it is that itself.
+            let is_alike = |other: &usize| {
+                let other = &findings[*other];
+                other.class == finding.class
+                    && other.culprit.object == finding.culprit.object
+                    && other.subject != other.culprit.object
+            };
             let elsewhere = (finding.explained_by.iter())
                 .filter_map(|object| by_object.get(object))
                 .flatten()
-                .copied();
+                .copied()
+                .filter(|other| !is_alike(other));
             let mut explainers: Vec<usize> = nearer
                 .chain(elsewhere)
                 .filter(|other| *other != index)

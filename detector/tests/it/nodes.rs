@@ -187,3 +187,58 @@ fn taints_of_a_node_that_is_not_ready_and_cancelled_deletions() {
         .at("2026-11-24T12:09:00Z")
         .says(&[]);
 }
+
+#[test]
+fn a_replacement_that_finds_no_other_place() {
+    let waits = "apiVersion: v1
+kind: Pod
+metadata:
+  name: web-0
+  namespace: shop
+  uid: u-new
+  creationTimestamp: '2026-11-24T11:59:05Z'
+  ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: web, uid: o, controller: true}]
+spec:
+  containers: [{name: app}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+status:
+  phase: Pending
+  conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: '0/2 nodes are available: 1 node(s) had untolerated taint {maintenance: }, 1 node(s) had volume node affinity conflict.', lastTransitionTime: '2026-11-24T11:59:06Z'}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: shop, uid: c}
+spec: {volumeName: pv, storageClassName: local, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+status: {phase: Bound}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv, uid: v}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: local
+  claimRef: {namespace: shop, name: data, uid: c}
+  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [worker]}]}]}}
+status: {phase: Bound}
+";
+    let other = node("True", "KubeletReady", "").replace("name: worker", "name: other");
+    let labelled = |node: String, name: &str| {
+        node.replace(
+            &format!("name: {name},"),
+            &format!("name: {name}, labels: {{kubernetes.io/hostname: {name}}},"),
+        )
+    };
+    let nodes = format!(
+        "{}---\n{}",
+        labelled(tainted("maintenance"), "worker"),
+        labelled(other, "other")
+    );
+    let state = State::of(&nodes).and(MARKED).and(SET).and(waits);
+    state.says(&[&format!("likely {BY_TAINT}")]);
+    // The taint is gone, and the volume is on a node that is no more.
+    let without = nodes.replace("name: worker", "name: third");
+    let unfit = "certain volume-node-conflict StatefulSet shop/web <- PersistentVolume pv \
+        spec.nodeAffinity {\"nodes\":[]}";
+    State::of(&without).and(SET).and(waits).says(&[unfit]);
+}
