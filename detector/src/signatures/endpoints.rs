@@ -44,8 +44,8 @@ static BARE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-/// A host that a connection string names by its key, as libpq, ADO.NET and ODBC write it:
-/// `host=db port=5432`, `Server=db,1433;`, `Data Source=tcp:db`.
+/// A host that a connection string names by its key, as libpq, ADO.NET, ODBC and Oracle write it:
+/// `host=db port=5432`, `Server=db,1433;`, `Data Source=tcp:db`, `(HOST=db)(PORT=1521)`.
 static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compiled(
         r"(?xi)
@@ -59,7 +59,7 @@ static KEYED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// The port that a connection string names by its key.
 static KEYED_PORT: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compiled(r"(?i)(?:^|[\s;?&,])port ?= ?(?P<port>\d{2,5})\b"));
+    LazyLock::new(|| compiled(r"(?i)(?:^|[\s;?&,(])port ?= ?(?P<port>\d{2,5})\b"));
 
 /// How a script names the address that it waits for: `nc -z db 5432`.
 static PROBED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -296,6 +296,10 @@ mod tests {
             &["db.data 5433"],
         );
         check("host=db.data user=app", &["db.data"]);
+        check(
+            "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=ora.data)(PORT=1521)))",
+            &["ora.data 1521"],
+        );
         check("Host=db;Port=5432;Username=app", &["db 5432"]);
         check("Server=tcp:sql.data,1433;Database=shop", &["sql.data 1433"]);
         check("app:pw@tcp(db.data:3306)/shop", &["db.data 3306"]);

@@ -14,6 +14,12 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"User "(?P<user>system:serviceaccount:[^"]+)" cannot (?P<verb>[a-z]+) (?P<resource>[a-z]+(?:/[a-z]+)?)(?:\.(?P<group>[a-z0-9.]+))? (?:in the namespace "(?P<namespace>[^"]+)"|at the cluster scope)"#
         r#"User "(?P<user>[^"]+)" cannot (?P<verb>[a-z]+) path "(?P<resource>[^"]+)""#
     }
+    ConfigInvalid {
+        r"Unable to validate credentials inherited from the shell environment: (?P<problem>.+)"
+    }
+    PermissionDenied {
+        r"\(13\)Permission denied: AH\d+: make_sock: (?P<what>could not bind to address \S+)"
+    }
     PortInUse {
         r"bind\(\) to (?P<host>\S*):(?P<port>\d+) failed \(98: "
         r"\[emerg\].* still could not bind\(\)"
@@ -22,6 +28,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)Port (?P<port>\d+) (?:is|was) already in use"
         r"(?i)(?:could not|failed to|cannot|unable to) bind (?:to )?(?:\w+ )?(?:address |socket |server )?(?:https?://)?(?P<host>\S*?):(?P<port>\d+)\b.*(?:already in use|\(98\))"
         r"(?i)could not bind to address (?P<host>\S*):(?P<port>\d+)"
+        r"distribution port (?P<port>\d+),? (?:it is )?in use"
         r"(?i)socket (?P<host>\S*?):(?P<port>\d+): bind: address already in use"
         r#"(?i)could not bind IPv[46] address "(?P<host>[^"]*)": address already in use"#
         r"(?i)address \(?'?(?P<host>[0-9.\[\]:a-f*]*?)'?,? ?:?(?P<port>\d+)\)?:? (?:is )?already in use"
@@ -46,6 +53,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)\b401[: ]+\(?Unauthorized\b|HTTP(?:/[0-9.]+)? 401\b|(?:status|code|returned|response)[ :=]+401\b|\bError 401\b|code = Unauthenticated"
         r"remote error: tls: (?:bad certificate|certificate required|unknown certificate authority|expired certificate)|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED)"
         r"Permission denied \((?:publickey|password|keyboard)"
+        r"\bUNAUTHENTICATED\b|\binvalid_(?:client|grant)\b|unauthorized: unauthorized access"
+        r"Not authorized to perform sts:AssumeRole\w*|(?i:invalid|expired) client secret"
         r"(?i)\b(?:login|authentication|auth) (?:was )?(?:failed|refused|rejected) (?:for|as|with|by) (?:user )?['\x22]?(?P<user>[\w.@-]+)"
         r"(?i)Login failed for user '(?P<user>[^']*)'"
         r"(?i)\b(?:invalid|wrong|incorrect|bad|expired) (?:username|user name|user|credentials|password|api[ _-]?key|api token|access token|auth(?:entication)? token)\b(?: or password| and password)?"
@@ -60,6 +69,11 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>(?P<passing>the database system is (?:in recovery mode|shutting down|starting up|not yet accepting connections)))"
         r#"(?P<problem>(?i:FATAL|ERROR|psql|Exception|pq)\S*:?\s.*database "[^"]+" does not exist)"#
         r"(?P<problem>Unknown database '[^']+')"
+        r"(?P<problem>no more connections allowed \(max_client_conn\)|pgbouncer cannot connect to server)"
+        r"(?P<problem>Not authorized to access (?:topics|group)\b.*)"
+        r"\* (?P<problem>Vault is sealed)"
+        r"(?P<problem>We could not find your database: \S+[^.\s])"
+        r"(?P<problem>is not authorized to perform: \w+:\w+)"
         r"(?i)(?P<problem>NotEnoughReplicas\w*|LEADER_NOT_AVAILABLE|\b(?:503 Service (?:Temporarily )?Unavailable|429 Too Many Requests))"
         r"(?i)(?P<problem>\b(?:(?P<passing>LOADING Redis is loading the dataset)|CLUSTERDOWN The cluster is down|MASTERDOWN Link with MASTER is down))"
     }
@@ -70,6 +84,9 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"host not found in (?:upstream|resolver|"[^"]*"|[a-z_]+) "(?P<host>[^":/]+)(?::(?P<port>\d+))?[^"]*"(?: of the [^\n]*?)?(?: in (?P<file>/[^\s:]+):(?P<line>\d+))?"#
         r#"could not translate host name "(?P<host>[^"]+)" to address: (?i:Name or service not known|Name does not resolve|nodename nor servname|Unknown host|No address associated)"#
         r"(?i)host '(?P<host>[^']+)':? Name or service not known"
+        r"tcp connect \((?P<host>[\w.-]+):(?P<port>\d+)\): non-existing domain"
+        r"getaddrinfo\(host='(?P<host>[^']+)'[^)]*\): (?:Name or service not known|Domain name not found)"
+        r"Failed to resolve '(?P<host>[^':]+):(?P<port>\d+)': (?:Name or service not known|Name does not resolve)"
         r"(?i)Could not connect to \w+ at (?P<host>[^\s:]+):(?P<port>\d+): Name or service not known"
         r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*(?:Name or service not known|Name does not resolve|No address associated)"
         r"(?i)Name or service not known \((?P<host>[^\s:)]+)(?::(?P<port>\d+))?\)"
@@ -80,6 +97,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"could not translate host name "(?P<host>[^"]+)" to address: (?i:Temporary failure|Try again)"#
         r"(?i)host='(?P<host>[^']+)', port='?(?P<port>\d+).*(?:Temporary failure in name resolution|Try again)"
         r"connection timed out; no servers could be reached"
+        r"getaddrinfo\(host='(?P<host>[^']+)'[^)]*\): (?:Timeout while contacting|Could not contact) DNS servers"
         r"(?i)Temporary failure in name resolution(?: \((?P<host>[^\s:)]+)(?::(?P<port>\d+))?\))?"
         r"\[Errno -3\]|EAI_AGAIN"
     }
@@ -111,6 +129,12 @@ pub(super) const TABLE: &[Signature] = table! {
         r"Can't connect to (?:local )?(?:MySQL|MariaDB) server on '(?P<host>[^':]+)(?::(?P<port>\d+))?' \((?:111|61|\[Errno 111\])"
         r#"Connection refused - connect\(2\) for "?(?P<host>[^"\s]+)"? port (?P<port>\d+)"#
         r"(?i)connect to (?P<host>[\w.-]+) port (?P<port>\d+)[^:]*: (?:Connection refused|Couldn't connect to server)"
+        r"ipv4:(?P<host>[0-9.]+):(?P<port>\d+): Failed to connect to remote host: (?:connect: )?Connection refused"
+        r#"connection to the host (?P<host>[\w.-]+), port (?P<port>\d+) has failed\. Error: "Connection refused"#
+        r"ORA-12541: Cannot connect\. No listener at host (?P<host>\S+) port (?P<port>\d+)"
+        r"ORA-12541\b"
+        r"Error connecting to \w+ on (?P<host>[\w.-]+):(?P<port>\d+) \((?:Errno::)?ECONNREFUSED\)"
+        r"Tried connecting to \[\('(?P<host>[^']+)', (?P<port>\d+)\)\]\. Last error: Connection refused"
         r"(?i)(?:nc|telnet): (?:can't connect to remote host|connect to|connect:) \(?(?P<host>[\w.:-]+?)\)?(?: port (?P<port>\d+))?[^:]*: Connection refused"
         r"(?:wget|nc|telnet): can't connect to remote host \((?P<host>[^)]+)\): Connection refused"
         r"nc: (?P<host>[\w.-]+) \([^)]*?:(?P<port>\d+)\): Connection refused"
@@ -141,6 +165,12 @@ pub(super) const TABLE: &[Signature] = table! {
         r"Connect to (?P<host>[\w.-]+):(?P<port>\d+) \[[^\]]*\] failed: (?i:connect timed out|Connection timed out)"
         r#"Operation timed out\) while connecting to upstream.*upstream: "\w+://(?P<host>\[[^\]]+\]|[^":/]+)(?::(?P<port>\d+))?"#
         r"(?i)timeout occurred after waiting \d+ seconds for (?P<host>[\w.-]+):(?P<port>\d+)"
+        r"ipv4:(?P<host>[0-9.]+):(?P<port>\d+): Failed to connect to remote host: (?:Timeout occurred|.*timed out)"
+        r#"connection to the host (?P<host>[\w.-]+), port (?P<port>\d+) has failed\. Error: "[^"]*timed out"#
+        r"connection #-?\d+ to tcp://(?P<host>[\w.-]+):(?P<port>\d+) timed out"
+        r"connection #-?\d+ timeout after \d+ seconds to: (?P<host>[\w.-]+):(?P<port>\d+)"
+        r"Tried connecting to \[\('(?P<host>[^']+)', (?P<port>\d+)\)\]\. Last error: timed out"
+        r"Timed out waiting for connection while in state: CONNECTING"
         r"(?i)waiting on dependencies to become available: \[\w+://(?P<host>[\w.-]+):(?P<port>\d+)"
         r"\b(?:wget|nc|telnet): (?:download|connection|operation)? ?timed out"
         r"(?i)connect(?:ion)?(?: attempt)?(?: has)? timed out|connection timeout|connect timeout|connection attempt failed because the connected party did not|SocketTimeoutException|ConnectTimeout\w*|ETIMEDOUT|ESOCKETTIMEDOUT|\[Errno 110\]|os error 110|Client\.Timeout exceeded while awaiting headers|ServerSelectionTimeoutError|Server selection timed out|\bOpenTimeout\b|\bexecution expired\b|Operation timed out after|Operation timed out|: i/o timeout|request timed out after \d+ms|TimeoutError: (?:connect|timed out)"
@@ -159,8 +189,14 @@ pub(super) const TABLE: &[Signature] = table! {
         r"ModuleNotFoundError: No module named ['\x22]?(?P<file>[\w.-]+)"
         r"ImportError: No module named ['\x22]?(?P<file>[\w.-]+)"
         r"ImportError: cannot import name ['\x22]?(?P<file>[\w.-]+)"
+        r"ImproperlyConfigured: Error loading (?P<file>[\w.]+)(?: or \w+)? module"
         r"Cannot find (?:module|package) ['\x22](?P<file>[^'\x22]+)['\x22]"
         r"cannot load such file -- (?P<file>\S+)"
+        r"bundler: command not found: (?P<file>\S+)"
+        r"Could not find gem '(?P<file>[\w.-]+)"
+        r"Error relocating (?P<file>/\S+): \S+: symbol not found"
+        r"UnsupportedClassVersionError: (?P<file>[\w/.$]+)"
+        r"no main manifest attribute, in (?P<file>\S+)"
         r"Could not find (?P<file>[\w.-]+) in (?:any of the sources|locally installed gems|rubygems)"
         r"Bundler::GemNotFound"
         r"Could not find or load main class (?P<file>[\w.$/-]+)"
@@ -204,12 +240,19 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<what>/[^\s:'\x22]+)['\x22]?: (?i:Permission denied|Read-only file system|Operation not permitted)"
         r"(?P<what>/[^\s:'\x22()]+) \((?i:Permission denied|Read-only file system)\)"
         r"(?i)access to the path '(?P<what>[^']+)' is denied"
+        r#"\b(?P<what>chown "[^"]+") failed: Operation not permitted"#
+        r"(?P<what>[Cc]ookie file /\S+) must be accessible by owner only"
+        r"Unable to (?:use|write to) the (?:drive|disk) (?P<what>/[^\s:]+): (?:drive|disk|file) access denied"
+        r"Unable to initialize (?:the )?backend: .*access denied"
+        r"Operating system error number 13 in a file operation|does not have the access rights to the directory"
         r"(?i)(?:has wrong|incorrect) (?:ownership|permissions?):? (?:on )?(?P<what>/\S+)"
         r#"(?i)(?:directory|file) "(?P<what>[^"]+)" has (?:wrong ownership|invalid permissions|incorrect permissions|group or world access)"#
         r"(?P<what>'/[^']+') \((?:Errcode|OS errno):? (?:1|13|30)\b"
         r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
         r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
         r"(?P<what>/[^\s:'\x22\\]+): (?:eacces|eperm|erofs)\b"
+        r"exec user process caused:? \x22?permission denied"
+        r"can't initialize iptables table [`'](?P<what>\w+)': Permission denied"
         r"\(os error (?:13|30)\)"
         r"SocketException \(13\): Permission denied"
         r"read-only directory: (?P<what>/[^\s\x22]+)"
@@ -220,6 +263,32 @@ pub(super) const TABLE: &[Signature] = table! {
     }
     ConfigInvalid {
         r"requirement failed: (?P<problem>(?P<name>[a-z][a-z0-9]*(?:\.[a-z0-9]+)+) .*)"
+        r"ConfigException: (?P<problem>Error processing (?P<file>\S+))"
+        r"(?P<problem>(?P<file>/\S+) file is missing)"
+        r"AirflowConfigException: (?P<problem>.+)"
+        r"(?P<problem>Invalid yaml): (?:file:)?(?P<file>/\S+)"
+        r"(?P<problem>Invalid yaml\. Please remove properties \[(?P<argument>\w+).*)"
+        r"bootstrap check failure \[\d+\] of \[\d+\]: (?P<problem>the default discovery settings .+)"
+        r"(?P<problem>Failed to load settings from \[(?P<file>[^\]]+)\].*)"
+        r"(?P<problem>Key material not provided to setup HTTPS|Strict hostname resolution configured but no hostname .+)"
+        r"(?P<problem>Error while setting value '[^']*' to '(?P<argument>[^']+)')"
+        r"Error during startup: \{error,\s?(?P<problem>failed_to_\w*configuration\w*)"
+        r"(?P<problem>Refusing to start due to insecure (?P<name>SECRET_KEY))"
+        r"(?P<problem>variable reference for '(?P<name>[^']+)' on line (?P<line>\d+) can not be found)"
+        r"Invalid command line arguments: (?P<problem>.+)"
+        r"(?P<problem>Config data (?:resource|location) '[^']*'(?: via location '[^']*')? (?:does not exist|cannot be found).*)"
+        r#"(?P<problem>Configuration property "(?P<name>[^"]+)" is not defined)"#
+        r#"(?P<problem>"(?P<name>[A-Z][A-Z0-9_]*)" is a required variable.*)"#
+        r"(?P<problem>[Ii]nvalid environment variables?:.*)"
+        r"(?P<problem>\bZodError\b)"
+        r"(?P<problem>[Ee]nvironment variable not found: [`']?(?P<name>\w+))"
+        r"(?P<problem>The environment variable `(?P<name>\w+)` resolved to an empty string)"
+        r"(?P<problem>Set the (?P<name>[A-Z][A-Z0-9_]+) environment variable)"
+        r"(?P<problem>Missing `secret_key_base` for '\w+' environment|Missing encryption key to decrypt file with)"
+        r"(?P<problem>Format of the initialization string does not conform to specification)"
+        r"(?P<problem>No application encryption key has been specified|Database connection \[(?P<argument>[^\]]+)\] not configured)"
+        r#"^plugin/(?P<argument>\w+): (?P<problem>.+)"#
+        r"(?i)failed to (?:parse|decode) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl))(?:, |: )(?P<problem>.+)"
         r"ConfigException: (?P<problem>(?:Missing required configuration \x22(?P<name>[^\x22]+)\x22|Invalid value .* for configuration [^\s:]+).*)"
         r"\[emerg\](?: \d+#\d+:)? (?P<problem>.+?) in (?P<file>/[^\s:]+):(?P<line>\d+)"
         r"nginx: \[emerg\] (?P<problem>.+)"
@@ -235,7 +304,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"(?P<problem>could not load (?P<file>\S*pg_hba\.conf))"#
         r#"could not access the server configuration file "(?P<file>[^"]+)": (?P<problem>.+)"#
         r"(?i)syntax error, (?P<problem>.+) in (?P<file>/\S+\.ini) on line (?P<line>\d+)"
-        r"(?P<file>/[^\s:]*Caddyfile):(?P<line>\d+)(?: - Error during parsing)?:? (?P<problem>.+)"
+        r"(?P<file>[\w./-]*Caddyfile):(?P<line>\d+)(?: - Error during parsing)?:? (?P<problem>.+)"
         r#"(?i)config error file="(?P<file>[^"]+)" .*error="(?P<problem>[^"]*)""#
         r"\[error\] \[config\] error in (?P<file>\S+):(?P<line>\d+): (?P<problem>.+)"
         r"\[error\] \[config\] (?P<problem>.+)"
@@ -284,7 +353,21 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): no such file or directory)"
         r"(?i)(?P<problem>No such file or directory: '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
         r"(?i)(?P<problem>ENOENT: no such file or directory, open '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
-        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecognized option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
+        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecogni[sz]ed option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
+        r#"(?P<problem>required flag\(s\) "(?P<argument>[^"]+)".* not set)"#
+        r"(?P<problem>unknown (?:long|short) flag '(?P<argument>[^']+)')"
+        r"error: (?P<problem>unexpected (?P<argument>\S+), try --help)"
+        r"(?P<problem>the following (?:required )?arguments (?:are required: (?P<argument>[\w<>-]+).*|were not provided))"
+        r"(?P<problem>argument (?P<argument>-[\w/-]+): (?:invalid|expected|ignored) .+)"
+        r"(?P<problem>Missing required (?:option|parameter)s?: '?(?P<argument>[\w<>-]+).*)"
+        r"(?P<problem>Too small maximum heap|Initial heap size set to a larger value than the maximum heap size|Conflicting collector combinations in option list)"
+        r#"(?i)(?P<problem>(?:invalid|unknown|unrecognized|not a valid)(?: logrus)? log[ _-]?level\b.*|not a valid logrus level.*)"#
+        r"(?P<problem>listen EADDRNOTAVAIL: address not available .*|bind: cannot assign requested address)"
+        r"(?P<problem>tls: failed to find any PEM data in \w+ input)"
+        r#"(?P<problem>parse "[^"]*": (?:first path segment in URL cannot contain colon|invalid URL escape|invalid port|missing protocol scheme|invalid character|net/url:).*)"#
+        r"(?P<problem>The provided database string is invalid.*|Could not parse SQLAlchemy URL from .*|Can't load plugin: sqlalchemy\.dialects:\w+|claims to not accept jdbcUrl.*)"
+        r"MongoParseError: (?P<problem>.+)"
+        r"(?P<problem>TypeError: Invalid URL|ERR_INVALID_URL)"
         r#"(?P<problem>invalid (?:value|argument) ["'](?P<argument>[^"']*)["'] for (?:flag |")?[^\n]*)"#
         r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+)["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
         r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+).*)"#
@@ -306,9 +389,9 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>environment variable (?:`|')?(?P<name>[A-Z][A-Z0-9_]+)?(?:`|')? ?(?:not found|not present|was not valid unicode))"
         r"(?P<problem>pydantic\S*ValidationError|ValidationError: .*[Ss]ettings.*)"
         r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
-        r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required )?config(?:uration)?\b.*)"
+        r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required |schema )?config(?:uration)?\b.*)"
         r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation (?:failed|error)|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
-        r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
+        r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|open|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
     }
     CommandNotFound {
         r#"exec: "(?P<command>[^"]+)": executable file not found in \$PATH"#
@@ -339,8 +422,15 @@ pub(super) const TABLE: &[Signature] = table! {
     }
     NotConnected {
         r"Connection to node -?\d+ \((?P<host>[\w.-]+)/[0-9.]*:(?P<port>\d+)\) could not be established"
+        r"Bootstrap broker (?P<host>[\w.-]+):(?P<port>\d+) \(id: -?\d+[^)]*\) disconnected"
+        r"\b(?P<host>[\w.-]+):(?P<port>\d+)/\w+: Disconnected while requesting ApiVersion"
+        r"Can't reach database server at `?(?P<host>[\w.-]+)`?(?::`?(?P<port>\d+))?"
+        r"possible to connect to the redis server\(s\)(?:: (?P<host>[\w.-]+):(?P<port>\d+))?"
+        r"no upstream connections available(?: to (?P<host>[\w.-]+):(?P<port>\d+))?"
+        r#"connection to the host (?P<host>[\w.-]+), port (?P<port>\d+) has failed"#
+        r"Could not reach any contact point|error occurred while establishing a connection to SQL Server|\bNoBrokersAvailable\b"
         r#"Is the server running (?:locally and accepting|on host "(?P<host>[^"]+)")"#
-        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: [a-zA-Z]\w*)?(?: (?:at|on))?[ :]+(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*):(?P<port>\d{2,5})\b"
+        r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact|communicate)(?: to| with)?(?: the)?(?: [a-zA-Z]\w*)?(?: (?:at|on))?[ :]+(?:\w+://)?(?:[^\s@/]+@)?(?P<host>[a-zA-Z0-9][\w.-]*)(?:/(?:<unresolved>|[0-9.]+))?:(?P<port>\d{2,5})\b"
         r"(?i)(?:could not|cannot|can't|can not|unable to|failed to|failure to|failed)(?: to)? (?:connect|connecting|reach|establish (?:a )?(?:\w+ )?connection|open (?:a )?connection|contact)\b"
         r#"(?:server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port (?P<port>\d+) failed: )?server closed the connection unexpectedly"#
         r"(?i)\b(?:connection|connect) (?:failed|failure|error|lost|reset|aborted|attempt failed)\b|Communications link failure|\bnot reached\b|\bunreachable\b|ECONNRESET|socket hang up|connection reset by peer|broken pipe"

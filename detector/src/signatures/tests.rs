@@ -464,3 +464,289 @@ fn what_a_command_waits_for() {
         assert_eq!(named.join(" "), addresses, "{command}");
     }
 }
+
+/// What widely deployed programs print when they do not start: their sources, their projects'
+/// issues, and reports of those who run them.
+#[test]
+fn programs_that_many_run() {
+    check(&[
+        // Keycloak
+        (
+            "ERROR: Key material not provided to setup HTTPS. Please configure your keys/certificates or start the server in development mode.",
+            "ConfigInvalid problem=Key material not provided to setup HTTPS",
+        ),
+        (
+            "ERROR: Strict hostname resolution configured but no hostname setting provided",
+            "ConfigInvalid problem=Strict hostname resolution configured but no hostname setting provided",
+        ),
+        // MinIO
+        (
+            "ERROR Unable to validate credentials inherited from the shell environment: Invalid credentials",
+            "ConfigInvalid problem=Invalid credentials",
+        ),
+        // httpd, of a port that it may not have, and of one that another has
+        (
+            "(13)Permission denied: AH00072: make_sock: could not bind to address [::]:80",
+            "PermissionDenied what=could not bind to address [::]:80",
+        ),
+        (
+            "(98)Address already in use: AH00072: make_sock: could not bind to address [::]:80",
+            "PortInUse host=[::] port=80",
+        ),
+        // RabbitMQ
+        (
+            "ERROR: could not bind to distribution port 25672, it is in use by another node: rabbit@mq1",
+            "PortInUse port=25672",
+        ),
+        (
+            "ERROR: distribution port 25672 in use by rabbit@mq1",
+            "PortInUse port=25672",
+        ),
+        (
+            "Error during startup: {error,failed_to_prepare_configuration}",
+            "ConfigInvalid problem=failed_to_prepare_configuration",
+        ),
+        (
+            "Cookie file /var/lib/rabbitmq/.erlang.cookie must be accessible by owner only",
+            "PermissionDenied what=Cookie file /var/lib/rabbitmq/.erlang.cookie",
+        ),
+        // MySQL and MariaDB
+        (
+            "[ERROR] [MY-000077] [Server] /usr/sbin/mysqld: Error while setting value 'lots' to 'max_connections'.",
+            "ConfigInvalid argument=max_connections problem=Error while setting value 'lots' to 'max_connections'",
+        ),
+        // MongoDB
+        (
+            "Error parsing command line: unrecognised option '--replSett'",
+            "ConfigInvalid argument=--replSett problem=unrecognised option '--replSett'",
+        ),
+        // Elasticsearch
+        (
+            "bootstrap check failure [1] of [1]: the default discovery settings are unsuitable for production use; at least one of [discovery.seed_hosts, discovery.seed_providers, cluster.initial_master_nodes] must be configured",
+            "ConfigInvalid problem=the default discovery settings are unsuitable for production use; at least one of [discovery.seed_hosts, discovery.seed_providers, cluster.initial_master_nodes] must be configured",
+        ),
+        // A setting of the node's kernel is none of the program's.
+        (
+            "bootstrap check failure [1] of [1]: max virtual memory areas vm.max_map_count [65530] is too low, increase to at least [262144]",
+            "",
+        ),
+        // Cassandra
+        (
+            "org.apache.cassandra.exceptions.ConfigurationException: Invalid yaml. Please remove properties [num_tokns] from your cassandra.yaml",
+            "ConfigInvalid argument=num_tokns problem=Invalid yaml. Please remove properties [num_tokns] from your cassandra.yaml",
+        ),
+        (
+            "Invalid yaml: file:/etc/cassandra/cassandra.yaml",
+            "ConfigInvalid file=/etc/cassandra/cassandra.yaml problem=Invalid yaml",
+        ),
+        (
+            r#"Connection error: ('Unable to connect to any servers', {'10.1.9.47:9042': ConnectionRefusedError(111, "Tried connecting to [('10.1.9.47', 9042)]. Last error: Connection refused")})"#,
+            "Refused host=10.1.9.47 port=9042",
+        ),
+        // Kafka's clients
+        (
+            "[Consumer clientId=c] Bootstrap broker kafka.mq:9092 (id: -1 rack: null) disconnected",
+            "NotConnected host=kafka.mq port=9092",
+        ),
+        (
+            "%3|1.1|FAIL|rdkafka#consumer-1| [thrd:kafka.mq:9092/bootstrap]: kafka.mq:9092/bootstrap: Failed to resolve 'kafka.mq:9092': Name or service not known (after 1ms in state CONNECT)",
+            "NoSuchName host=kafka.mq port=9092",
+        ),
+        (
+            "org.apache.kafka.common.errors.TopicAuthorizationException: Not authorized to access topics: [orders]",
+            "WorkRefused problem=Not authorized to access topics: [orders]",
+        ),
+        // Redis' clients
+        (
+            "Unable to connect to cache.data/<unresolved>:6379",
+            "NotConnected host=cache.data port=6379",
+        ),
+        (
+            "Error connecting to Redis on cache.data:6379 (Errno::ECONNREFUSED)",
+            "Refused host=cache.data port=6379",
+        ),
+        (
+            "StackExchange.Redis.RedisConnectionException: It was not possible to connect to the redis server(s). Error connecting right now.",
+            "NotConnected",
+        ),
+        // Fluent Bit
+        (
+            "[ warn] [net] getaddrinfo(host='elasticsearch-master', err=4): Domain name not found",
+            "NoSuchName host=elasticsearch-master",
+        ),
+        (
+            "[ warn] [net] getaddrinfo(host='graylog.example.com.', err=12): Timeout while contacting DNS servers",
+            "NoNameService host=graylog.example.com.",
+        ),
+        (
+            "[error] [upstream] connection #74 to tcp://172.20.245.227:3100 timed out after 10 seconds",
+            "TimedOut host=172.20.245.227 port=3100",
+        ),
+        (
+            "[error] [output:loki:loki.0] no upstream connections available",
+            "NotConnected",
+        ),
+        // Prisma, environs and other readers of variables
+        (
+            "Error: P1001: Can't reach database server at `db.data:5432`",
+            "NotConnected host=db.data port=5432",
+        ),
+        (
+            "Can't reach database server at `db.data`:`5432`",
+            "NotConnected host=db.data port=5432",
+        ),
+        (
+            "error: Environment variable not found: DATABASE_URL.",
+            "ConfigInvalid name=DATABASE_URL problem=Environment variable not found: DATABASE_URL",
+        ),
+        (
+            r#"EnvVarError: env-var: "PORT" is a required variable, but it was not set"#,
+            r#"ConfigInvalid name=PORT problem="PORT" is a required variable, but it was not set"#,
+        ),
+        (
+            "django.core.exceptions.ImproperlyConfigured: Set the DATABASE_URL environment variable",
+            "ConfigInvalid name=DATABASE_URL problem=Set the DATABASE_URL environment variable",
+        ),
+        (
+            "django.core.exceptions.ImproperlyConfigured: Error loading psycopg2 or psycopg module",
+            "LibraryMissing file=psycopg2",
+        ),
+        // CoreDNS and Caddy
+        (
+            r#"plugin/forward: not an IP address or file: "upstream-dns""#,
+            r#"ConfigInvalid argument=forward problem=not an IP address or file: "upstream-dns""#,
+        ),
+        (
+            "Error: adapting config using caddyfile: Caddyfile:3: unrecognized directive: revers_proxy",
+            "ConfigInvalid file=Caddyfile line=3 problem=unrecognized directive: revers_proxy",
+        ),
+        // PgBouncer and Vault
+        (
+            "FATAL: no more connections allowed (max_client_conn)",
+            "WorkRefused problem=no more connections allowed (max_client_conn)",
+        ),
+        ("* Vault is sealed", "WorkRefused problem=Vault is sealed"),
+        // What only looks like it.
+        ("[INFO]  core: vault is sealed", ""),
+        (
+            "[INFO] plugin/reload: Running configuration SHA512 = 91b5",
+            "",
+        ),
+        ("the broker disconnected a client", ""),
+        // An idle connection that a broker closes.
+        (
+            "%6|1.1|FAIL|rdkafka#consumer-1| [thrd:kafka.mq:9092/1]: kafka.mq:9092/1: Disconnected (after 600325ms in state UP)",
+            "",
+        ),
+    ]);
+}
+
+/// What common libraries print: of arguments, addresses and accounts.
+#[test]
+fn libraries_that_many_use() {
+    check(&[
+        // Readers of arguments: cobra, kingpin, argparse, clap, picocli
+        (
+            r#"Error: required flag(s) "config" not set"#,
+            r#"ConfigInvalid argument=config problem=required flag(s) "config" not set"#,
+        ),
+        (
+            "prometheus: error: unknown long flag '--storage.tsdb.retenton', try --help",
+            "ConfigInvalid argument=--storage.tsdb.retenton problem=unknown long flag '--storage.tsdb.retenton'",
+        ),
+        (
+            "app.py: error: the following arguments are required: --host, --port",
+            "ConfigInvalid argument=--host problem=the following arguments are required: --host, --port",
+        ),
+        (
+            "app.py: error: argument --port: invalid int value: 'abc'",
+            "ConfigInvalid argument=--port problem=argument --port: invalid int value: 'abc'",
+        ),
+        (
+            "error: the following required arguments were not provided:",
+            "ConfigInvalid problem=the following required arguments were not provided",
+        ),
+        (
+            "Missing required option: '--db'",
+            "ConfigInvalid argument=--db problem=Missing required option: '--db'",
+        ),
+        // logrus
+        (
+            r#"level=fatal msg="not a valid logrus Level: \"verbos\"""#,
+            r#"ConfigInvalid problem=not a valid logrus Level: "verbos"""#,
+        ),
+        // Addresses: Go, SQLAlchemy, MongoDB's and JDBC's drivers
+        (
+            r#"parse "redis//cache:6379": first path segment in URL cannot contain colon"#,
+            r#"ConfigInvalid problem=parse "redis//cache:6379": first path segment in URL cannot contain colon"#,
+        ),
+        (
+            "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgres",
+            "ConfigInvalid problem=Can't load plugin: sqlalchemy.dialects:postgres",
+        ),
+        (
+            r#"MongoParseError: Invalid scheme, expected connection string to start with "mongodb://" or "mongodb+srv://""#,
+            r#"ConfigInvalid problem=Invalid scheme, expected connection string to start with "mongodb://" or "mongodb+srv://""#,
+        ),
+        (
+            "Error: listen EADDRNOTAVAIL: address not available 10.1.1.1:3000",
+            "ConfigInvalid problem=listen EADDRNOTAVAIL: address not available 10.1.1.1:3000",
+        ),
+        // Connections: gRPC, SQL Server's driver, Elixir, Oracle
+        (
+            r#"details = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.96.0.8:50051: Failed to connect to remote host: connect: Connection refused (111)""#,
+            "Refused host=10.96.0.8 port=50051",
+        ),
+        (
+            r#"SQLServerException: The TCP/IP connection to the host sql.data, port 1433 has failed. Error: "Connection refused. Verify the connection properties."#,
+            "Refused host=sql.data port=1433",
+        ),
+        (
+            r#"SQLServerException: The TCP/IP connection to the host sql.data, port 1433 has failed. Error: "connect timed out. Verify the connection properties."#,
+            "TimedOut host=sql.data port=1433",
+        ),
+        (
+            "** (DBConnection.ConnectionError) tcp connect (db.data:5432): non-existing domain - :nxdomain",
+            "NoSuchName host=db.data port=5432",
+        ),
+        ("ORA-12541: TNS:no listener", "Refused"),
+        // Accounts
+        (
+            "io.grpc.StatusRuntimeException: UNAUTHENTICATED: invalid token",
+            "LoginRefused",
+        ),
+        (
+            "google.auth.exceptions.RefreshError: ('invalid_grant: Invalid JWT Signature.')",
+            "LoginRefused",
+        ),
+        (
+            "WebIdentityErr: failed to retrieve credentials caused by: AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity",
+            "LoginRefused",
+        ),
+        (
+            "ActiveRecord::NoDatabaseError: We could not find your database: shop_production. Available database configurations can be found in config/database.yml.",
+            "WorkRefused problem=We could not find your database: shop_production",
+        ),
+        // Images: musl, the JVM, Bundler
+        (
+            "Error relocating /app/bin: __register_atfork: symbol not found",
+            "LibraryMissing file=/app/bin",
+        ),
+        (
+            "java.lang.UnsupportedClassVersionError: com/acme/App has been compiled by a more recent version of the Java Runtime (class file version 65.0)",
+            "LibraryMissing file=com/acme/App",
+        ),
+        (
+            "bundler: command not found: puma",
+            "LibraryMissing file=puma",
+        ),
+        (
+            "standard_init_linux.go:228: exec user process caused: permission denied",
+            "PermissionDenied",
+        ),
+        // What only looks like it.
+        ("invalid client address in X-Forwarded-For", ""),
+        ("parsed 3 arguments: --host, --port", ""),
+        ("set log level to debug", ""),
+    ]);
+}
