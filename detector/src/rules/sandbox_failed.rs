@@ -11,7 +11,7 @@
 //! `FailedCreatePodSandBox` is recent. The Node is to blame, for its plugin and runtime serve all
 //! pods; the pod itself where it asks for a runtime that the node does not have. A runtime whose
 //! socket does not answer, or whose disk cannot be written, when an image is to be pulled is to
-//! blame in the same way (`likely`).
+//! blame in the same way (`likely`); so is one that does not get done with making a container.
 //!
 //! # Not before
 //!
@@ -34,7 +34,7 @@ use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::{Judge, Need, Rule, image, out_of_memory};
-use crate::verdict::{Class, Reference};
+use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule =
@@ -51,6 +51,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     unpulled(pod, view, findings);
+    uncreated(pod, view, findings);
     let waits = |container: &Container<'_>| {
         matches!(container.waiting(), Some(("ContainerCreating" | "PodInitializing", _)))
     };
@@ -118,6 +119,48 @@ fn unpulled(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             finding
                 .detail("error", error)
                 .explained_by([node.clone()])
+                .remedy("See to the node's container runtime and its disk", command),
+        );
+    }
+}
+
+/// What a runtime says that does not get done with making a container, or cannot write its disk.
+///
+/// Source: `reserve` in `internal/registrar/registrar.go` of containerd, of the second try.
+const OVERLOADED: [&str; 3] = [
+    "failed to reserve container name",
+    "context deadline exceeded",
+    "no space left on device",
+];
+
+/// The runtime made a sandbox, and makes no container in it.
+fn uncreated(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let Some(node) = pod.node.as_deref() else {
+        return;
+    };
+    for container in pod.containers() {
+        let Some(("CreateContainerError", error)) = container.waiting() else {
+            continue;
+        };
+        let event = view.latest_event(pod, &["Failed"]);
+        let since = event.and_then(|event| event.first).or(pod.created);
+        let since = since.unwrap_or(view.now());
+        if !OVERLOADED.iter().any(|sign| error.contains(sign)) || !view.ripe(since, PATIENCE) {
+            continue;
+        }
+        let workload = view.workload(pod);
+        let node = Reference::cluster("Node", node);
+        let name = container.name();
+        let summary =
+            format!("{node} cannot make container {name} of {}: {error}", workload.reference);
+        let command = format!("kubectl describe node {}", node.name);
+        findings.push(
+            Finding::new(Class::SandboxFailed, workload.reference, node.clone().whole(), since, summary)
+                .container(name)
+                .confidence(Confidence::Likely)
+                .detail("error", error)
+                .explained_by([node])
+                .evidence([container.evidence(pod, "state.waiting", error)])
                 .remedy("See to the node's container runtime and its disk", command),
         );
     }

@@ -314,6 +314,28 @@ fn a_sandbox_that_cannot_be_made() {
 }
 
 #[test]
+fn a_container_that_the_runtime_does_not_get_done_with() {
+    let stuck = |message: &str| {
+        let waiting = format!("waiting: {{reason: CreateContainerError, message: '{message}'}}");
+        State::of(&pod("Pending", false, &waiting))
+    };
+    let reserved = "failed to reserve container name \"app_web_shop_u_0\": name \"app_web_shop_u_0\" is reserved for \"8b21\"";
+    for message in [reserved, "context deadline exceeded"] {
+        stuck(message).names(&["likely sandbox-failed Pod shop/web <- Node worker"]);
+    }
+    // What it was told is wrong, or it has only just begun.
+    let names = |state: State| -> Vec<&str> {
+        let verdicts = state.verdicts();
+        verdicts
+            .iter()
+            .map(|verdict| verdict.class.name())
+            .collect()
+    };
+    assert!(!names(stuck("invalid mount config")).contains(&"sandbox-failed"));
+    assert!(names(stuck(reserved).at("2026-11-24T11:50:10Z")).is_empty());
+}
+
+#[test]
 fn a_kubelet_that_refuses() {
     let refused = pod("Failed", false, "waiting: {reason: ContainerCreating}").replace(
         "startTime: '2026-11-24T11:50:00Z'",
