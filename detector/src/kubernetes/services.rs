@@ -70,7 +70,21 @@ pub fn host<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {
     if host == "localhost" || host == pod.name {
         return Host::Itself;
     }
-    by_name(view, pod, &host)
+    let found = by_name(view, pod, &host);
+    // A name that stands for another of the cluster leads to where that does.
+    match found {
+        Host::Service(service) => match stands_for(view, pod, service) {
+            Some(other @ (Host::Service(_) | Host::Pod(_))) => other,
+            _ => found,
+        },
+        _ => found,
+    }
+}
+
+/// What the name leads to that a Service of type ExternalName stands for.
+pub fn stands_for<'a>(view: &View<'a>, pod: &Pod, service: &Service) -> Option<Host<'a>> {
+    let name = external_name(service)?.trim_end_matches('.').to_lowercase();
+    Some(by_name(view, pod, &name))
 }
 
 fn by_name<'a>(view: &View<'a>, pod: &Pod, host: &str) -> Host<'a> {

@@ -11,8 +11,11 @@
 //! A container's last run failed, or it runs and goes on failing, and its last words, of all that
 //! is understood, are of a connection or a name. What they name, or else the only address among
 //! what it was given, is looked up: its Service has no ready pod, or does not exist, or answers
-//! that nothing listens. Of a target outside the cluster only the words tell. What is ready again
-//! since the run ended is no trouble any more. An init container that runs on and says nothing
+//! that nothing listens. The name of a headless Service, and those of the pods below it, resolve
+//! while a pod is ready. Of a target outside the cluster only the words tell; where they name none,
+//! and it was given nothing else, it is `possible`. A container that is refused by its own pod, of
+//! which nothing is to listen there, was given a wrong address. What is ready again since the run
+//! ended is no trouble any more. An init container that runs on and says nothing
 //! waits for what its command names, such as `until nc -z db 5432; do sleep 2; done`.
 //!
 //! # Not before
@@ -37,7 +40,7 @@
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
-use crate::facts::Pod;
+use crate::facts::{Container, ContainerRole, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
@@ -75,7 +78,7 @@ pub(super) fn missed<'a, 'p>(
         }
         let given = tried::in_configuration(pod, &failing.container, view);
         let found = in_words(pod, &failing, &given, view)
-            .or_else(|| in_configuration(pod, said.meaning, &given, view));
+            .or_else(|| in_configuration(pod, &failing, said.meaning, &given, view));
         missed.extend(found.map(|found| (failing, found)));
     }
     for waiting in failing::waiting(pod, view) {
@@ -130,6 +133,9 @@ fn in_words<'a>(
         .filter(|tried| tried.named == Named::Failure || tried.named == Named::Words);
     failed.find_map(|tried| {
         let host = services::host(view, pod, &tried.host);
+        if matches!(host, Host::Itself) {
+            return at_home(pod, failing, tried, given);
+        }
         // Programs that were given a name tell of the address that it led to.
         let is_given = given.iter().any(|one| one.endpoint.host.eq_ignore_ascii_case(&tried.host));
         let meant = match host {
@@ -154,6 +160,57 @@ fn in_words<'a>(
             None => found(pod, tried, host, given, view),
         }
     })
+}
+
+/// The pod itself, where a container that ended was refused and nothing of the pod is to listen
+/// there: what it connects to is elsewhere. Containers that are in trouble themselves may be what
+/// does not listen.
+fn at_home<'a>(
+    pod: &Pod,
+    failing: &Failing<'_, '_>,
+    tried: &Tried,
+    given: &[Given],
+) -> Option<Found<'a>> {
+    let port = tried.port?;
+    let is_declared = |container: &Container<'_>| {
+        let mut ports = container.spec.ports.iter().flatten();
+        ports.any(|declared| declared.container_port == i32::from(port))
+    };
+    let is_in_trouble = |container: &Container<'_>| {
+        container.role != ContainerRole::Init
+            && container.name() != failing.container.name()
+            && !container.is_ready()
+    };
+    if failing.ended.is_none()
+        || tried.named != Named::Failure
+        || tried.meaning != Some(Meaning::Refused)
+        || pod.containers().any(|one| is_declared(&one) || is_in_trouble(&one))
+    {
+        return None;
+    }
+    let same = given.iter().find(|one| {
+        one.endpoint.host.eq_ignore_ascii_case(&tried.host) && one.endpoint.port == Some(port)
+    });
+    let named = given.iter().find(|one| {
+        one.endpoint.port == Some(port) && is_loopback(&one.endpoint.host)
+    });
+    Some(Found {
+        service: None,
+        host: tried.host.clone(),
+        target: json!(tried.host),
+        text: format!("{}:{port}", tried.host),
+        port: Some(port),
+        culprit: same.or(named).map(|one| one.culprit.clone()),
+        because: "is the pod itself, where nothing listens",
+        confidence: Confidence::Likely,
+        evidence: Vec::new(),
+        explained_by: Vec::new(),
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The only Service of all that it was given with this port: an address that nothing has any more
@@ -189,6 +246,7 @@ fn only_outside<'g>(pod: &Pod, given: &'g [Given], view: &View<'_>) -> Option<&'
 /// The only thing that is down of all that it was given, where its words name nothing.
 fn in_configuration<'a>(
     pod: &Pod,
+    failing: &Failing<'_, '_>,
     meaning: Meaning,
     given: &[Given],
     view: &View<'a>,
@@ -213,6 +271,18 @@ fn in_configuration<'a>(
         if let Some(found) = found(pod, &tried, host, given, view) {
             all.push((host, found));
         }
+    }
+    // Nothing that it was given is in the cluster: what ended it must be the one outside. Of those
+    // that run on some lose connections now and then.
+    let is_inside = |one: &Given| {
+        let host = services::host(view, pod, &one.endpoint.host);
+        matches!(host, Host::Service(_) | Host::Pod(_) | Host::NoService | Host::Unknown)
+    };
+    if failing.ended.is_some() && all.is_empty() && !given.iter().any(is_inside) {
+        let one = only_outside(pod, given, view)?;
+        let tried = Tried { named: Named::Failure, is_sure: true, ..one.tried(Some(meaning)) };
+        let found = found(pod, &tried, Host::Outside, given, view)?;
+        return Some(Found { confidence: Confidence::Possible, ..found });
     }
     match all.len() {
         1 => all.pop().map(|(_, found)| Found { confidence: Confidence::Likely, ..found }),
@@ -272,11 +342,18 @@ fn found<'a>(
         Host::Service(service) => {
             let reference = services::reference(service);
             let is_declared = port.is_none_or(|port| services::port_of(service, port).is_some());
-            if services::external_name(service).is_some() {
+            if let Some(other) = services::stands_for(view, pod, service) {
+                let (because, confidence) = match other {
+                    Host::NoService => (
+                        "stands for a name that no Service has",
+                        Confidence::Certain,
+                    ),
+                    _ => ("does not answer", Confidence::Likely),
+                };
                 return failed.then(|| Found {
                     target: json!(reference),
                     culprit: Some(reference.clone().field("spec.externalName")),
-                    ..wrong_address("does not answer", Confidence::Likely)
+                    ..wrong_address(because, confidence)
                 });
             }
             let pods = services::pods(view, service);
@@ -380,11 +457,16 @@ fn found<'a>(
 }
 
 /// Whether the name of a Service resolves, as far as the Service goes: that of a headless one does
-/// while pods are ready. That the name service does not answer is not for it to explain.
+/// while pods are ready, and that of an alias as far as the other does. That the name service does not answer is not for it to explain.
 fn is_resolved(service: &Service, tried: &Tried, view: &View<'_>) -> bool {
+    if tried.meaning == Some(Meaning::NoNameService) {
+        return true;
+    }
+    if services::external_name(service).is_some() {
+        return false; // It stands for another, which may not resolve.
+    }
     let pods = services::pods(view, service);
     !services::is_headless(service)
-        || tried.meaning == Some(Meaning::NoNameService)
         || pods.is_none_or(|pods| pods.iter().any(|pod| services::is_published(service, pod)))
 }
 

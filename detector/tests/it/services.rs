@@ -756,3 +756,118 @@ fn the_names_of_headless_services_lead_to_ready_pods() {
         check(failing("", of_pod).and(&state), &[unexplained]);
     }
 }
+
+#[test]
+fn all_clients_of_what_is_not_ready_are_explained_by_it() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let down = set("False", "ports: [{containerPort: 5432}]", "readinessProbe: {tcpSocket: {port: 5433}}")
+        .replace(
+            "podIP: 10.244.2.2",
+            "podIP: 10.244.2.2\n    containerStatuses: [{name: db, image: '', imageID: '', ready: false, restartCount: 0, state: {running: {startedAt: '2026-11-24T09:00:00Z'}}}]",
+        );
+    let state = failing("", words).and(&down).and(&awaiting(
+        "until nc -z db 5432; do sleep 2; done",
+        "2026-11-24T11:50:00Z",
+    ));
+    let state = state.at("2026-11-24T12:00:00Z");
+    check(
+        state.clone(),
+        &[
+            "likely readiness-probe-failing StatefulSet shop/db <- StatefulSet shop/db spec.template.spec.containers[0].readinessProbe",
+        ],
+    );
+    let affected: Vec<String> = (state.verdicts()[0].affected.iter())
+        .map(|object| object.name.clone())
+        .collect();
+    assert_eq!(affected, ["api", "web"]);
+}
+
+#[test]
+fn a_container_that_connects_to_its_own_pod() {
+    let words = "Error: connect ECONNREFUSED 127.0.0.1:6379";
+    let env = "env: [{name: LOG, value: x}, {name: REDIS_URL, value: 'redis://localhost:6379'}]";
+    let own = "likely dependency-unreachable Deployment shop/web <- Deployment shop/web spec.template.spec.containers[0]";
+    check(failing(env, words), &[&format!("{own}.env[1].value")]);
+    check(failing("", words), &[own]);
+    let unexplained = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
+    // It is to listen there itself, or only timed out.
+    check(
+        failing("ports: [{containerPort: 6379}]", words),
+        &[unexplained],
+    );
+    check(
+        failing("", "Error: connect ETIMEDOUT 127.0.0.1:6379"),
+        &[unexplained],
+    );
+}
+
+#[test]
+fn the_only_address_outside_where_words_name_none() {
+    let words = "kafka.errors.NoBrokersAvailable: NoBrokersAvailable";
+    let env = "env: [{name: URL, value: 'kafka://kafka.example.com:9092'}]";
+    let outside = "possible dependency-unreachable Deployment shop/web <- Deployment shop/web spec.template.spec.containers[0].env[0].value";
+    check(failing(env, words), &[outside]);
+    let unexplained = "likely crash-unexplained Deployment shop/web <- Deployment shop/web";
+    // It may be what it connects to in the cluster, or another outside.
+    let inside = env.replace("}]", "}, {name: DB, value: 'postgres://db/shop'}]");
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    check(failing(&inside, words).and(&up), &[unexplained]);
+    let two = env.replace("}]", "}, {name: API, value: 'https://api.example.com'}]");
+    check(failing(&two, words), &[unexplained]);
+    // It runs on: some connections are lost now and then.
+    let running = client(env, "").replace(
+        "state: {waiting: {reason: CrashLoopBackOff}}",
+        "state: {running: {startedAt: '2026-11-24T11:00:00Z'}}",
+    );
+    let running = running
+        .replace("ready: false", "ready: true")
+        .replace("restartCount: 3", "restartCount: 0");
+    let running = running
+        .lines()
+        .filter(|line| !line.contains("lastState"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let lost = "read ECONNRESET\nsocket hang up\nread ECONNRESET";
+    check(State::of(&running).log(Run::Current, lost), &[]);
+}
+
+#[test]
+fn a_service_that_stands_for_another_name() {
+    let alias = |name: &str| {
+        format!(
+            "
+- apiVersion: v1
+  kind: Service
+  metadata: {{name: store, namespace: shop}}
+  spec: {{type: ExternalName, externalName: {name}, ports: [{{port: 5432}}]}}
+"
+        )
+    };
+    let of_name = "Error: getaddrinfo ENOTFOUND store";
+    let refused = "dial tcp store:5432: connect: connection refused";
+    let down = db("db", PORT, "False", "{containerPort: 5432}");
+    let wrong = "certain dependency-unreachable Deployment shop/web <- Service shop/store spec.externalName";
+    check(
+        failing("", of_name)
+            .and(&alias("dbb.shop.svc.cluster.local"))
+            .and(&down),
+        &[wrong],
+    );
+    check(
+        failing("", of_name).and(&alias("db.example.com")),
+        &[&wrong.replace("certain", "likely")],
+    );
+    // The other is in the cluster: what befalls it does.
+    let inside = alias("db.shop.svc.cluster.local");
+    check(failing("", refused).and(&inside).and(&down), &[UNREACHABLE]);
+    let unselected = db("dbb", PORT, "True", "{containerPort: 5432}");
+    let selector =
+        "certain service-selector-unmatched Service shop/db <- Service shop/db spec.selector";
+    check(
+        failing("", refused).and(&inside).and(&unselected),
+        &[selector],
+    );
+    // It is all right.
+    let up = db("db", PORT, "True", "{containerPort: 5432}");
+    check(State::of(&inside).and(&up), &[]);
+}
