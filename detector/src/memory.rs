@@ -219,8 +219,14 @@ fn share<T: PartialEq>(own: &mut Arc<T>, latest: &Arc<T>) {
     }
 }
 
-/// The id of a container's run that ended, and how long it took.
-type EndedRun = (String, SignedDuration);
+/// A container's run that ended.
+#[derive(Debug)]
+struct EndedRun {
+    id: String,
+    length: SignedDuration,
+    /// Whether the kernel killed it for memory, as far as the runtime knew.
+    oom_killed: bool,
+}
 
 /// The logs of a pod, by container and run.
 type LogsOfPod = BTreeMap<(String, Run), FetchedLog>;
@@ -491,8 +497,12 @@ impl Memory {
                     .or_default()
                     .entry(container.name().to_owned())
                     .or_default();
-                if runs.iter().all(|(id, _)| id != run_id) {
-                    runs.push((run_id.clone(), facts::duration(run)));
+                if runs.iter().all(|one| one.id != *run_id) {
+                    runs.push(EndedRun {
+                        id: run_id.clone(),
+                        length: facts::duration(run),
+                        oom_killed: run.reason.as_deref() == Some("OOMKilled"),
+                    });
                     if runs.len() > MOST {
                         runs.remove(0);
                     }
@@ -794,10 +804,22 @@ impl Memory {
         container: &str,
         but: Option<&str>,
     ) -> Option<SignedDuration> {
+        let runs = self.ended_runs(pod, container).iter();
+        let counted = runs.filter(|run| Some(run.id.as_str()) != but);
+        counted.map(|run| run.length).max()
+    }
+
+    /// Whether one of a container's last runs was killed for memory, of those that were seen to have
+    /// ended.
+    pub(crate) fn was_oom_killed(&self, pod: &Pod, container: &str) -> bool {
+        let mut runs = self.ended_runs(pod, container).iter();
+        runs.any(|run| run.oom_killed)
+    }
+
+    fn ended_runs(&self, pod: &Pod, container: &str) -> &[EndedRun] {
         let id = (pod.namespace.clone(), pod.name.clone());
-        let runs = self.runs.get(&id)?.get(container)?.iter();
-        let counted = runs.filter(|(id, _)| Some(id.as_str()) != but);
-        counted.map(|(_, length)| *length).max()
+        let runs = self.runs.get(&id).and_then(|runs| runs.get(container));
+        runs.map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn stats(&self, node: &str) -> Option<&(Timestamp, NodeStats)> {

@@ -355,6 +355,13 @@ impl<'a> View<'a> {
         self.memory.longest_run(pod, container, id)
     }
 
+    /// Whether one of the container's last runs was killed for memory, of those that were seen to
+    /// have ended.
+    pub fn was_oom_killed(&self, pod: &Pod, container: &str) -> bool {
+        self.note(Key::object(Kind::Pod, &pod.namespace, &pod.name));
+        self.memory.was_oom_killed(pod, container)
+    }
+
     /// What a node's kubelet measured last, and when.
     pub fn stats(&self, node: &str) -> Option<&'a (Timestamp, NodeStats)> {
         self.note(Key::stats_of(node));

@@ -9,7 +9,9 @@
 //!
 //! The node's event `SystemOOM` (or the node problem detector's `OOMKilling` of the whole system)
 //! tells of the moment in which the container ended. Without the event: its run ended with reason
-//! `OOMKilled`, and neither it nor its pod has a memory limit (`likely`).
+//! `OOMKilled`, and neither it nor its pod has a memory limit (`likely`); so it is where a run before
+//! did, and the last one ended with 137 and no event tells of anyone killing it, for some runtimes
+//! miss the kernel's word.
 //!
 //! # Not before
 //!
@@ -28,7 +30,7 @@
 
 use crate::facts::Pod;
 use crate::finding::Finding;
-use crate::rules::runs;
+use crate::rules::runs::{self, Ended};
 use crate::rules::{Judge, Rule, out_of_memory};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
@@ -46,7 +48,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let confidence = match event {
             Some(_) if is_oom => Confidence::Certain,
             Some(_) if out_of_memory::is_unexplained_kill(&ended, pod, view) => Confidence::Likely,
-            None if is_oom && out_of_memory::limit(pod, &ended.container).is_none() => {
+            None if (is_oom || is_killed_again(&ended, pod, view))
+                && out_of_memory::limit(pod, &ended.container).is_none() =>
+            {
                 Confidence::Likely
             }
             _ => continue,
@@ -69,4 +73,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 .remedy("See what the node's pods request and use; give them requests and limits", command),
         );
     }
+}
+
+/// Whether the run was killed, nobody knows by whom, and one before was for memory.
+fn is_killed_again(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
+    out_of_memory::is_unexplained_kill(ended, pod, view)
+        && view.was_oom_killed(pod, ended.container.name())
 }

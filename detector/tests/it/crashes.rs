@@ -486,6 +486,12 @@ fn out_of_memory_of_the_node() {
     let unlimited = crashing("exitCode: 137, reason: OOMKilled")
         .replace("limits: {memory: 32Mi}", "requests: {memory: 32Mi}");
     State::of(&unlimited).says(&[&said("likely")]);
+    // The next time the runtime misses the kernel's word.
+    let missed = unlimited
+        .replace("reason: OOMKilled", "reason: Error")
+        .replace("containerID: c", "containerID: d");
+    State::of(&unlimited).and(&missed).says(&[&said("likely")]);
+    State::of(&missed).says(&[&unexplained(137, "[]")]);
     // An hour ago; and a container's limit, as the node problem detector sees it.
     State::of(&crashing(EXIT_137))
         .and(&system.replace("11:59:41Z", "10:59:41Z"))
