@@ -11,7 +11,9 @@
 //! template; and one workload comes near: the Service has its name, or its template has some of
 //! the labels, or a value that is written almost alike, and differs in labels that the template
 //! itself sets. Where it asks for labels that no template sets, a program may set them itself: then
-//! it is `likely`, once a client fails on the Service while the pods that come near are ready.
+//! it is `likely`, once a client fails on the Service while the pods that come near are ready. So
+//! it is then where the values are not alike, but one workload alone declares the port, and no
+//! other Service picks it.
 //!
 //! # Not before
 //!
@@ -65,12 +67,8 @@ fn judge(service: &Service, view: &View<'_>, findings: &mut Vec<Finding>) {
 /// A client that fails on a Service whose selector asks for labels that nothing sets.
 fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     for (failing, found) in dependency_unreachable::missed(pod, view) {
-        let Some((service, _)) = found.service else {
+        let Some((service, port)) = found.service else {
             continue;
-        };
-        let is_ready = |reference: &Reference, namespace: &str| {
-            let mut pods = view.in_namespace::<Pod>(namespace);
-            pods.any(|pod| pod.is_ready() && view.workload(pod).reference == *reference)
         };
         let nearest = |candidates: &Candidates, wanted: &Labels, name: &str| {
             let is_near_anyway = |(reference, labels): &(Reference, Labels)| {
@@ -79,11 +77,11 @@ fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             if candidates.iter().any(is_near_anyway) {
                 return None;
             }
-            best(candidates, |reference, labels| {
-                let namespace = reference.namespace.as_deref().unwrap_or_default();
+            let by_labels = best(candidates, |reference, labels| {
                 nearness_but_for_unset(name, wanted, reference, labels)
-                    .filter(|_| is_ready(reference, namespace))
-            })
+                    .filter(|_| ready_pods(reference, view).next().is_some())
+            });
+            by_labels.or_else(|| only_listener(candidates, wanted, service, port?, view))
         };
         let finding = unmatched(service, nearest, view);
         findings.extend(finding.map(|finding| {
@@ -93,6 +91,45 @@ fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 .affects([view.workload(pod).reference])
         }));
     }
+}
+
+/// The pods of a workload that are ready.
+fn ready_pods<'a>(workload: &Reference, view: &View<'a>) -> impl Iterator<Item = &'a Pod> {
+    let namespace = workload.namespace.as_deref().unwrap_or_default();
+    let pods = view.in_namespace::<Pod>(namespace);
+    pods.filter(move |pod| pod.is_ready() && view.workload(pod).reference == *workload)
+}
+
+/// The only workload that declares the port which the Service leads to, has all the labels by name
+/// that it asks for, and is picked by no other Service.
+fn only_listener(
+    candidates: &Candidates,
+    wanted: &Labels,
+    service: &Service,
+    port: u16,
+    view: &View<'_>,
+) -> Option<usize> {
+    let port = services::port_of(service, port)?;
+    let declares = |pod: &Pod| {
+        let number = services::target_port(pod, port).map(i32::from);
+        let mut ports = pod.containers().flat_map(|one| one.spec.ports.iter().flatten());
+        ports.any(|declared| Some(declared.container_port) == number)
+    };
+    let is_picked = |labels: &Labels| {
+        let mut others = view.in_namespace::<Service>(Meta::of(&service.metadata).namespace);
+        others.any(|other| {
+            let asked = other.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            asked.is_some_and(|asked| !asked.is_empty() && selector::has_all(asked, labels))
+        })
+    };
+    let listens = |(_, (reference, labels)): &(usize, &(Reference, Labels))| {
+        wanted.keys().all(|key| labels.contains_key(key))
+            && ready_pods(reference, view).any(declares)
+            && !is_picked(labels)
+    };
+    let mut listeners = candidates.iter().enumerate().filter(listens);
+    let (at, _) = listeners.next()?;
+    listeners.next().is_none().then_some(at)
 }
 
 /// The workloads of a namespace with their pods' labels.

@@ -871,3 +871,37 @@ fn a_service_that_stands_for_another_name() {
     let up = db("db", PORT, "True", "{containerPort: 5432}");
     check(State::of(&inside).and(&up), &[]);
 }
+
+#[test]
+fn a_selector_of_another_value_where_one_workload_listens() {
+    let words = "dial tcp 10.96.0.7:5432: connect: connection refused";
+    let unlike = set(
+        "True",
+        "selector: {app: db}, ports",
+        "selector: {app: mysql}, ports",
+    );
+    let unlike = unlike
+        .replace(
+            "kind: StatefulSet\n  metadata: {name: db,",
+            "kind: StatefulSet\n  metadata: {name: maria,",
+        )
+        .replace(
+            "kind: StatefulSet, name: db,",
+            "kind: StatefulSet, name: maria,",
+        );
+    let unmatched =
+        "likely service-selector-unmatched Service shop/db <- Service shop/db spec.selector";
+    check(failing("", words).and(&unlike), &[unmatched]);
+    // Nobody fails on it.
+    check(State::of(&unlike), &[]);
+    // It listens elsewhere, or another Service leads to it.
+    let elsewhere = unlike.replace("containerPort: 5432", "containerPort: 3306");
+    check(failing("", words).and(&elsewhere), &[UNREACHABLE]);
+    let picked = "
+- apiVersion: v1
+  kind: Service
+  metadata: {name: maria, namespace: shop}
+  spec: {clusterIP: 10.96.0.8, selector: {app: db}, ports: [{port: 5432}]}
+";
+    check(failing("", words).and(&unlike).and(picked), &[UNREACHABLE]);
+}
