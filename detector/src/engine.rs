@@ -1,8 +1,9 @@
 //! Keeps what is known of a cluster and what follows from it, one observation at a time.
 
-use std::collections::{BTreeSet, HashMap, hash_map};
-use std::sync::Arc;
+use std::collections::{BTreeSet, hash_map};
+use std::sync::{Arc, LazyLock};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 
 use crate::causality;
@@ -22,25 +23,37 @@ use crate::view::View;
 pub struct Engine {
     memory: Memory,
     now: Timestamp,
-    /// The cases' places in `docket`.
-    places: HashMap<Arc<Id>, Place>,
-    docket: Vec<Option<Case>>,
-    /// The places in it that are empty.
-    vacant: Vec<Place>,
-    readers: HashMap<Key, BTreeSet<Place>>,
-    due: BTreeSet<(Timestamp, Place)>,
+    docket: Docket,
     stale: BTreeSet<Arc<Id>>,
     all_stale: bool,
     verdicts: Option<Vec<Verdict>>,
 }
 
+/// The judgements that stand.
+#[derive(Debug, Default)]
+struct Docket {
+    cases: Vec<Option<Case>>,
+    /// The cases' places in `cases`.
+    places: HashMap<Arc<Id>, Place>,
+    /// The places in it that are empty.
+    vacant: Vec<Place>,
+    readers: HashMap<Key, BTreeSet<Place>>,
+    due: BTreeSet<(Timestamp, Place)>,
+}
+
 /// A case's place in the docket: what refers to cases is much, and is to be small.
 type Place = u32;
 
-/// The judgement of one object.
+/// An object and its judgement.
 #[derive(Debug)]
 struct Case {
     of: Arc<Id>,
+    judgement: Judgement,
+}
+
+/// What is found of one object, and what that rests on.
+#[derive(Debug)]
+struct Judgement {
     findings: Vec<Finding>,
     read: Box<[Key]>,
     deadline: Option<Timestamp>,
@@ -81,12 +94,13 @@ impl Engine {
     /// Tells that time has passed and nothing was seen.
     pub fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        while let Some((deadline, _)) = self.due.first()
+        let docket = &mut self.docket;
+        while let Some((deadline, _)) = docket.due.first()
             && *deadline <= self.now
         {
-            if let Some((_, place)) = self.due.pop_first() {
+            if let Some((_, place)) = docket.due.pop_first() {
                 self.stale
-                    .extend(self.case(place).map(|case| case.of.clone()));
+                    .extend(docket.case(place).map(|case| case.of.clone()));
             }
         }
         let touched = self.memory.forget(self.now);
@@ -95,44 +109,53 @@ impl Engine {
 
     fn touch(&mut self, touched: Vec<Key>) {
         for key in touched {
-            if let Some(readers) = self.readers.get(&key) {
-                let cases = readers.iter().filter_map(|place| self.case(*place));
-                let ids: Vec<Arc<Id>> = cases.map(|case| case.of.clone()).collect();
-                self.stale.extend(ids);
-            }
+            let readers = self.docket.readers.get(&key).into_iter().flatten();
+            let cases = readers.filter_map(|place| self.docket.case(*place));
+            self.stale.extend(cases.map(|case| case.of.clone()));
         }
     }
 
     /// The verdicts that stand now, the surest first, then those that most suffer from.
     pub fn verdicts(&mut self) -> &[Verdict] {
         if std::mem::take(&mut self.all_stale) {
-            self.stale.extend(self.places.keys().cloned());
-            for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
-                // Kind by kind, for a list of all objects would be long.
-                let ids: Vec<Id> = self.memory.ids(kind).collect();
-                for id in ids {
-                    self.stale.remove(&id);
-                    self.judge(Arc::new(id));
-                }
-            }
+            self.judge_all();
         }
+        let view = View::new(&self.memory, self.now);
         for id in std::mem::take(&mut self.stale) {
-            self.judge(id);
+            let (kind, namespace, name) = &*id;
+            let object = self.memory.get_object(*kind, namespace, name);
+            let judgement = object.and_then(|object| judged(object, &self.memory, &view));
+            if self.docket.replace(id, judgement) {
+                self.verdicts = None;
+            }
         }
         let docket = &self.docket;
         self.verdicts.get_or_insert_with(|| {
-            let findings = docket
-                .iter()
-                .flatten()
-                .flat_map(|case| case.findings.iter().cloned());
+            let cases = docket.cases.iter().flatten();
+            let findings = cases.flat_map(|case| case.judgement.findings.iter().cloned());
             causality::verdicts(findings.collect())
         })
+    }
+
+    /// Judges all objects anew, whatever was found of them before.
+    fn judge_all(&mut self) {
+        self.stale.clear();
+        self.verdicts = None;
+        self.docket = Docket::default();
+        let view = View::for_all(&self.memory, self.now);
+        for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
+            for object in self.memory.of_kind(kind) {
+                if let Some(judgement) = judged(object, &self.memory, &view) {
+                    self.docket.open(Arc::new(object.id()), judgement);
+                }
+            }
+        }
     }
 
     /// When a rule's patience runs out: a verdict may come or go then, though nothing is seen.
     pub fn next_deadline(&mut self) -> Option<Timestamp> {
         self.verdicts();
-        self.due.first().map(|(deadline, _)| *deadline)
+        self.docket.due.first().map(|(deadline, _)| *deadline)
     }
 
     /// The classes that cannot be decided, and what is missing.
@@ -242,54 +265,43 @@ impl Engine {
             }
         }
     }
+}
 
-    fn judge(&mut self, id: Arc<Id>) {
-        let new = self.judged(&id);
-        let old = self.places.get(&id).copied();
-        let found = old.and_then(|place| self.case(place));
-        let found = found.map_or(&[][..], |case| &case.findings);
-        if found != new.as_ref().map_or(&[][..], |case| &case.findings) {
-            self.verdicts = None;
-        }
-        if let Some(place) = old {
-            self.close(place);
-        }
-        match (new, old) {
-            (Some(case), Some(place)) => self.open(case, place),
-            (Some(case), None) => {
-                let place = self.vacant.pop().unwrap_or_else(|| {
-                    self.docket.push(None);
-                    (self.docket.len() - 1) as Place
-                });
-                self.places.insert(id, place);
-                self.open(case, place);
-            }
-            (None, Some(place)) => {
-                self.places.remove(&id);
-                self.vacant.push(place);
-            }
-            (None, None) => {}
-        }
+impl Docket {
+    fn case(&self, place: Place) -> Option<&Case> {
+        self.cases.get(place as usize)?.as_ref()
     }
 
-    fn open(&mut self, case: Case, place: Place) {
-        for key in &case.read {
+    fn open(&mut self, of: Arc<Id>, judgement: Judgement) {
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.cases.push(None);
+            (self.cases.len() - 1) as Place
+        });
+        for key in &judgement.read {
             self.readers.entry(*key).or_default().insert(place);
         }
-        if let Some(deadline) = case.deadline {
+        if let Some(deadline) = judgement.deadline {
             self.due.insert((deadline, place));
         }
-        self.docket[place as usize] = Some(case);
+        self.places.insert(of.clone(), place);
+        self.cases[place as usize] = Some(Case { of, judgement });
     }
 
-    fn case(&self, place: Place) -> Option<&Case> {
-        self.docket.get(place as usize)?.as_ref()
+    /// Tells whether something else is found now.
+    fn replace(&mut self, id: Arc<Id>, new: Option<Judgement>) -> bool {
+        let old = self.close(&id);
+        let before = old.iter().flat_map(|old| &old.findings);
+        let differs = before.ne(new.iter().flat_map(|new| &new.findings));
+        if let Some(judgement) = new {
+            self.open(id, judgement);
+        }
+        differs
     }
 
-    fn close(&mut self, place: Place) {
-        let Some(old) = self.docket.get_mut(place as usize).and_then(Option::take) else {
-            return;
-        };
+    fn close(&mut self, id: &Id) -> Option<Judgement> {
+        let place = self.places.remove(id)?;
+        let old = self.cases.get_mut(place as usize)?.take()?.judgement;
+        self.vacant.push(place);
         for key in &old.read {
             if let hash_map::Entry::Occupied(mut readers) = self.readers.entry(*key) {
                 readers.get_mut().remove(&place);
@@ -301,40 +313,37 @@ impl Engine {
         if let Some(deadline) = old.deadline {
             self.due.remove(&(deadline, place));
         }
+        Some(old)
     }
+}
 
-    /// Judges an object anew; none if it is gone, or if nothing but the object itself can change
-    /// that there is nothing to say of it.
-    fn judged(&self, id: &Arc<Id>) -> Option<Case> {
-        let (kind, namespace, name) = &**id;
-        let object = self.memory.get_object(*kind, namespace, name)?;
-        if let Object::Pod(pod) = object
-            && pod.phase() == "Running"
-            && pod.is_untroubled()
-            && !self.memory.has_log(namespace, name)
-        {
-            return None; // As most pods are: no rule has anything to say of them.
-        }
-        let view = View::new(&self.memory, self.now);
-        let mut findings = Vec::new();
-        for rule in RULES {
-            rule.judge(object, &view, &mut findings);
-        }
-        if let Object::Pod(pod) = object {
-            name_manager(pod, &view, &mut findings);
-        }
-        let (read, deadline) = view.into_read();
-        if findings.is_empty() && read.is_empty() && deadline.is_none() {
-            return None;
-        }
-        findings.shrink_to_fit();
-        Some(Case {
-            of: id.clone(),
-            findings,
-            read: read.into_iter().collect(),
-            deadline,
-        })
+/// Judges an object; none if nothing but the object itself can change that there is nothing to say
+/// of it.
+fn judged(object: &Object, memory: &Memory, view: &View<'_>) -> Option<Judgement> {
+    if let Object::Pod(pod) = object
+        && pod.phase() == "Running"
+        && pod.is_untroubled()
+        && !memory.has_log(&pod.namespace, &pod.name)
+    {
+        return None; // As most pods are: no rule has anything to say of them.
     }
+    let mut findings = Vec::new();
+    for rule in rules_of(object.kind()) {
+        rule.judge(object, view, &mut findings);
+    }
+    if let Object::Pod(pod) = object {
+        name_manager(pod, view, &mut findings);
+    }
+    let (read, deadline) = view.take_read();
+    if findings.is_empty() && read.is_empty() && deadline.is_none() {
+        return None;
+    }
+    findings.shrink_to_fit();
+    Some(Judgement {
+        findings,
+        read,
+        deadline,
+    })
 }
 
 /// Says what else manages the subject, where it is of a kind of its own.
@@ -359,14 +368,7 @@ fn name_manager(pod: &Pod, view: &View<'_>, findings: &mut [Finding]) {
 /// The object of which an observation tells, if any rule judges its kind.
 fn judged_by(observation: &Observation) -> Option<Id> {
     let id = match observation {
-        Observation::Applied(object) | Observation::Deleted(object) => {
-            let meta = object.meta();
-            (
-                object.kind(),
-                meta.namespace.to_owned(),
-                meta.name.to_owned(),
-            )
-        }
+        Observation::Applied(object) | Observation::Deleted(object) => object.id(),
         Observation::Vanished {
             kind,
             namespace,
@@ -380,7 +382,20 @@ fn judged_by(observation: &Observation) -> Option<Id> {
 }
 
 fn is_judged(kind: Kind) -> bool {
-    RULES
-        .iter()
-        .any(|rule| rule.judges.iter().any(|judge| judge.kind() == kind))
+    !rules_of(kind).is_empty()
+}
+
+/// The rules that judge objects of a kind.
+fn rules_of(kind: Kind) -> &'static [&'static Rule] {
+    static OF: LazyLock<Vec<Vec<&Rule>>> = LazyLock::new(|| {
+        let judges = |rule: &Rule, kind| rule.judges.iter().any(|judge| judge.kind() == kind);
+        let of = |kind| {
+            RULES
+                .iter()
+                .filter(move |rule| judges(rule, kind))
+                .collect()
+        };
+        Kind::ALL.iter().map(|kind| of(*kind)).collect()
+    });
+    &OF[kind as usize]
 }

@@ -4,11 +4,13 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
+use std::collections::{BTreeMap, BTreeSet, hash_map};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Service};
 
@@ -117,6 +119,14 @@ impl Touched {
 /// Names an object of a known kind within a [`Memory`].
 pub(crate) type Id = (Kind, String, String);
 
+impl Object {
+    pub(crate) fn id(&self) -> Id {
+        let meta = self.meta();
+        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
+        (self.kind(), namespace, name)
+    }
+}
+
 /// A pod that is no longer there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
@@ -147,7 +157,7 @@ struct ByName(Object);
 
 impl Borrow<str> for ByName {
     fn borrow(&self) -> &str {
-        self.0.meta().name
+        self.0.name()
     }
 }
 
@@ -167,11 +177,12 @@ impl PartialOrd for ByName {
 
 impl Ord for ByName {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.meta().name.cmp(other.0.meta().name)
+        self.0.name().cmp(other.0.name())
     }
 }
 
-/// Pods, events or Services, in the order of their namespaces and names.
+/// Pods, events or Services that have something in common. Objects come and go more often than groups
+/// are looked at: they are put in order only then.
 #[derive(Debug)]
 struct Group<T>(Vec<Arc<T>>);
 
@@ -182,26 +193,31 @@ impl<T> Default for Group<T> {
 }
 
 impl<T: Described> Group<T> {
-    fn place(&self, object: &T) -> Result<usize, usize> {
-        let meta = object.meta();
-        let id = (meta.namespace, meta.name);
-        self.0.binary_search_by(|other| {
-            let meta = other.meta();
-            (meta.namespace, meta.name).cmp(&id)
-        })
-    }
-
     fn insert(&mut self, object: &Arc<T>) {
-        match self.place(object) {
-            Ok(place) => self.0[place] = object.clone(),
-            Err(place) => self.0.insert(place, object.clone()),
+        // It can have the same address twice.
+        if self.0.last().is_some_and(|last| Arc::ptr_eq(last, object)) {
+            return;
+        }
+        if self.0.is_empty() {
+            self.0.reserve_exact(1); // Most stay alone.
+        }
+        self.0.push(object.clone());
+    }
+
+    fn remove(&mut self, object: &Arc<T>) {
+        if let Some(place) = (self.0.iter()).position(|other| Arc::ptr_eq(other, object)) {
+            self.0.swap_remove(place);
         }
     }
 
-    fn remove(&mut self, object: &T) {
-        if let Ok(place) = self.place(object) {
-            self.0.remove(place);
-        }
+    /// By namespace and name, whatever the order of their arrival.
+    fn sorted(&self) -> impl Iterator<Item = &T> {
+        let mut sorted: Vec<&T> = self.0.iter().map(Arc::as_ref).collect();
+        sorted.sort_unstable_by(|a, b| {
+            let (a, b) = (a.meta(), b.meta());
+            (a.namespace, a.name).cmp(&(b.namespace, b.name))
+        });
+        sorted.into_iter()
     }
 }
 
@@ -275,12 +291,7 @@ impl Memory {
         match observation {
             Observation::Applied(object) => self.apply(object, now, &mut touched),
             Observation::Deleted(object) => {
-                let meta = object.meta();
-                let (kind, namespace, name) = (
-                    object.kind(),
-                    meta.namespace.to_owned(),
-                    meta.name.to_owned(),
-                );
+                let (kind, namespace, name) = object.id();
                 self.apply(object, now, &mut touched);
                 self.remove(kind, &namespace, &name, now, true, &mut touched);
             }
@@ -384,23 +395,25 @@ impl Memory {
 
     fn apply(&mut self, mut object: Object, now: Timestamp, touched: &mut Touched) {
         self.share(&mut object);
-        let kind = object.kind();
-        let meta = object.meta();
-        let (namespace, name) = (meta.namespace.to_owned(), meta.name.to_owned());
-        let mut old = self.get_object(kind, &namespace, &name).cloned();
-        if old.as_ref() == Some(&object) {
+        let mut old = self.put(object.clone());
+        if let Some(same) = old.take_if(|old| *old == object) {
+            self.put(same); // It is what stands in the indexes.
             return;
         }
-        if let Some(before) = &old {
-            if before.meta().uid != meta.uid {
-                // Deleted and created again under the same name, and the watch missed it.
-                self.remove(kind, &namespace, &name, now, false, touched);
+        let kind = object.kind();
+        let meta = object.meta();
+        let (namespace, name) = (meta.namespace, meta.name);
+        match &old {
+            // Deleted and created again under the same name, and the watch missed it.
+            Some(before) if before.meta().uid != meta.uid => {
+                self.bury(before, now, false, touched);
                 old = None;
-            } else if matters_lately(before, &object) {
-                self.changed
-                    .insert((kind, namespace.clone(), name.clone()), now);
+            }
+            Some(before) if matters_lately(before, &object) => {
+                self.changed.insert(object.id(), now);
                 self.remember_until(now);
             }
+            _ => {}
         }
         if let Some(old) = &old {
             touched.extend(|| index_keys(old));
@@ -409,21 +422,25 @@ impl Memory {
         if place(&mut self.nodes, old.as_ref(), Some(&object)) {
             touched.push(Key::scheduling);
         }
-        touched.push(|| Key::object(kind, &namespace, &name));
-        touched.push(|| Key::in_namespace(kind, &namespace));
+        touched.push(|| Key::object(kind, namespace, name));
+        touched.push(|| Key::in_namespace(kind, namespace));
         touched.push(|| Key::of_kind(kind));
         touched.extend(|| index_keys(&object));
         if let Object::Pod(pod) = &object {
             self.remember_runs(pod);
         }
         self.index(&object);
-        let of_kind = self.objects.entry(kind).or_default();
-        match of_kind.get_mut(&namespace) {
-            Some(objects) => {
-                objects.replace(ByName(object));
-            }
+    }
+
+    /// Puts an object in the place of its former state, which is given back.
+    fn put(&mut self, object: Object) -> Option<Object> {
+        let of_kind = self.objects.entry(object.kind()).or_default();
+        match of_kind.get_mut(object.meta().namespace) {
+            Some(objects) => objects.replace(ByName(object)).map(|old| old.0),
             None => {
+                let namespace = object.meta().namespace.to_owned();
                 of_kind.insert(namespace, BTreeSet::from([ByName(object)]));
+                None
             }
         }
     }
@@ -439,22 +456,28 @@ impl Memory {
     ) {
         let of_kind = self.objects.get_mut(&kind);
         let objects = of_kind.and_then(|namespaces| namespaces.get_mut(namespace));
-        let Some(ByName(object)) = objects.and_then(|objects| objects.take(name)) else {
-            return;
-        };
-        self.unindex(&object);
-        if place(&mut self.nodes, Some(&object), None) {
+        if let Some(ByName(object)) = objects.and_then(|objects| objects.take(name)) {
+            self.bury(&object, now, deleted, touched);
+        }
+    }
+
+    /// Takes in that an object is gone.
+    fn bury(&mut self, object: &Object, now: Timestamp, deleted: bool, touched: &mut Touched) {
+        self.unindex(object);
+        if place(&mut self.nodes, Some(object), None) {
             touched.push(Key::scheduling);
         }
+        let kind = object.kind();
+        let meta = object.meta();
+        let (namespace, name) = (meta.namespace, meta.name);
         if matters_when_gone(kind) {
-            self.changed
-                .insert((kind, namespace.to_owned(), name.to_owned()), now);
+            self.changed.insert(object.id(), now);
             self.remember_until(now);
         }
         touched.push(|| Key::object(kind, namespace, name));
         touched.push(|| Key::in_namespace(kind, namespace));
         touched.push(|| Key::of_kind(kind));
-        touched.extend(|| index_keys(&object));
+        touched.extend(|| index_keys(object));
         if let Object::Pod(pod) = object {
             touched.push(|| Key::gone_in(namespace));
             let id = (namespace.to_owned(), name.to_owned());
@@ -462,19 +485,18 @@ impl Memory {
                 logs.remove(name);
             }
             self.runs.remove(&id);
-            let uid = pod.uid.clone();
             if let Some(node) = &pod.node {
                 touched.push(|| Key::gone_from(node));
                 self.gone_from
                     .entry(node.to_string())
                     .or_default()
-                    .insert((namespace.to_owned(), uid.clone()));
+                    .insert((namespace.to_owned(), pod.uid.clone()));
             }
             self.remember_until(now);
             self.gone.entry(namespace.to_owned()).or_default().insert(
-                uid,
+                pod.uid.clone(),
                 Gone {
-                    pod,
+                    pod: pod.clone(),
                     at: now,
                     deleted,
                 },
@@ -596,7 +618,7 @@ impl Memory {
                     drop_from_group(&mut self.nominated_to, node.clone(), pod);
                 }
                 for address in own_addresses(pod) {
-                    drop_from_group(&mut self.pods_at, *address, &**pod);
+                    drop_from_group(&mut self.pods_at, *address, pod);
                 }
                 if let Some(controller) = &pod.controller
                     && let Some(siblings) = self.pods_of.get_mut(&controller.uid)
@@ -612,7 +634,7 @@ impl Memory {
             }
             Object::Service(service) => {
                 for address in cluster_addresses(service) {
-                    drop_from_group(&mut self.services_at, address, &**service);
+                    drop_from_group(&mut self.services_at, address, service);
                 }
             }
             _ => {}
@@ -632,8 +654,19 @@ impl Memory {
         &'a self,
         namespace: &str,
     ) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        self.in_namespace_from(namespace, "")
+    }
+
+    /// The objects of a namespace from this name on.
+    pub(crate) fn in_namespace_from<'a, T: Resource>(
+        &'a self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = &'a T> + use<'a, T> {
         let of_kind = self.objects.get(&T::KIND);
         let objects = of_kind.and_then(|kind| kind.get(namespace));
+        let from = (Bound::Included(name), Bound::Unbounded);
+        let objects = objects.map(|objects| objects.range::<str, _>(from));
         objects
             .into_iter()
             .flatten()
@@ -641,28 +674,22 @@ impl Memory {
     }
 
     pub(crate) fn all<'a, T: Resource>(&'a self) -> impl Iterator<Item = &'a T> + use<'a, T> {
-        let namespaces = self
-            .objects
-            .get(&T::KIND)
-            .into_iter()
-            .flat_map(BTreeMap::values);
-        namespaces.flatten().filter_map(|object| T::of(&object.0))
+        self.of_kind(T::KIND).filter_map(T::of)
     }
 
     /// Whether any object of the kind is known.
     pub(crate) fn has_any(&self, kind: Kind) -> bool {
-        self.ids(kind).next().is_some()
+        self.of_kind(kind).next().is_some()
     }
 
-    pub(crate) fn ids(&self, kind: Kind) -> impl Iterator<Item = Id> {
-        self.objects
+    /// The objects of a kind, in the order of their namespaces and names.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        let namespaces = self
+            .objects
             .get(&kind)
             .into_iter()
-            .flatten()
-            .flat_map(move |(namespace, objects)| {
-                let names = objects.iter().map(|object| object.0.meta().name.to_owned());
-                names.map(move |name| (kind, namespace.clone(), name))
-            })
+            .flat_map(BTreeMap::values);
+        namespaces.flatten().map(|object| &object.0)
     }
 
     /// Whether an absence of this kind means something in this namespace.
@@ -692,7 +719,7 @@ impl Memory {
 
     pub(crate) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
         let pods = self.pods_on.get(node).into_iter();
-        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
+        pods.flat_map(Group::sorted)
     }
 
     pub(crate) fn pods_at<'a>(
@@ -700,7 +727,7 @@ impl Memory {
         address: IpAddr,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
         let pods = self.pods_at.get(&address).into_iter();
-        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
+        pods.flat_map(Group::sorted)
     }
 
     pub(crate) fn services_at<'a>(
@@ -708,7 +735,7 @@ impl Memory {
         address: IpAddr,
     ) -> impl Iterator<Item = &'a Service> + use<'a> {
         let services = self.services_at.get(&address).into_iter();
-        services.flat_map(|services| services.0.iter().map(Arc::as_ref))
+        services.flat_map(Group::sorted)
     }
 
     pub(crate) fn pods_of<'a>(
@@ -716,7 +743,7 @@ impl Memory {
         controller_uid: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
         let siblings = self.pods_of.get(controller_uid).into_iter();
-        siblings.flat_map(|siblings| siblings.pods.0.iter().map(Arc::as_ref))
+        siblings.flat_map(|siblings| siblings.pods.sorted())
     }
 
     pub(crate) fn nominated_to<'a>(
@@ -724,7 +751,7 @@ impl Memory {
         node: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
         let pods = self.nominated_to.get(node).into_iter();
-        pods.flat_map(|pods| pods.0.iter().map(Arc::as_ref))
+        pods.flat_map(Group::sorted)
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {
@@ -740,9 +767,7 @@ impl Memory {
         let events = self
             .events_about
             .get(&Key::events_about(kind, namespace, name));
-        events
-            .into_iter()
-            .flat_map(|events| events.0.iter().map(Arc::as_ref))
+        events.into_iter().flat_map(Group::sorted)
     }
 
     pub(crate) fn gone_in<'a>(
@@ -851,7 +876,7 @@ fn drop_from(entry: Entry<'_, String, BTreeSet<(String, String)>>, id: &(String,
 fn drop_from_group<K: Eq + Hash, T: Described>(
     groups: &mut HashMap<K, Group<T>>,
     key: K,
-    object: &T,
+    object: &Arc<T>,
 ) {
     if let hash_map::Entry::Occupied(mut group) = groups.entry(key) {
         group.get_mut().remove(object);

@@ -81,6 +81,10 @@ macro_rules! kinds {
                 match self { $(Object::$kind(object) => object.meta(),)* }
             }
 
+            pub(crate) fn name(&self) -> &str {
+                match self { $(Object::$kind(object) => object.meta().name,)* }
+            }
+
             fn decode_kind(kind: Kind, value: Value) -> Result<Self, serde_json::Error> {
                 Ok(match kind {
                     $(Kind::$kind => Object::$kind(Arc::new($kind::decode(value)?)),)*

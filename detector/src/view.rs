@@ -2,10 +2,11 @@
 //! what it looked at changes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PodSpec, Service};
@@ -68,12 +69,66 @@ impl Workload {
     }
 }
 
-/// A look at the cluster, at one moment, for one judgement.
+/// A look at the cluster, at one moment, for one judgement after the other.
 pub struct View<'a> {
     memory: &'a Memory,
     now: Timestamp,
-    read: RefCell<BTreeSet<Key>>,
+    read: RefCell<Vec<Key>>,
     deadline: Cell<Option<Timestamp>>,
+    /// The namespace whose pods were looked for by labels last; none where few are to be judged.
+    labelled: Option<RefCell<Labelled>>,
+    /// The workload whose pods this judgement looked for last, and their places in its namespace.
+    pods_of: RefCell<Option<(Reference, Vec<usize>)>>,
+}
+
+/// The pods of a namespace by their labels: as many Services as it has look for theirs.
+#[derive(Default)]
+struct Labelled {
+    namespace: Option<String>,
+    /// Neighbours that share their labels: the first one's name, and how many they are.
+    groups: Vec<(String, usize)>,
+    /// The hashes of labels, in their order, and the places of the groups that have them.
+    by_label: Vec<(u64, usize)>,
+    hasher: RandomState,
+}
+
+impl Labelled {
+    fn of(namespace: &str, memory: &Memory) -> Self {
+        let mut labelled = Self {
+            namespace: Some(namespace.to_owned()),
+            ..Self::default()
+        };
+        let mut last: Option<&Arc<Labels>> = None;
+        for pod in memory.in_namespace::<Pod>(namespace) {
+            match (labelled.groups.last_mut(), last) {
+                (Some((_, count)), Some(last)) if Arc::ptr_eq(last, &pod.labels) => *count += 1,
+                _ => {
+                    let place = labelled.groups.len();
+                    let labels = pod.labels.iter();
+                    let hashes = labels.map(|label| (labelled.hasher.hash_one(label), place));
+                    labelled.by_label.extend(hashes);
+                    labelled.groups.push((pod.name.clone(), 1));
+                    last = Some(&pod.labels);
+                }
+            }
+        }
+        labelled.by_label.sort_unstable();
+        labelled
+    }
+
+    /// The groups that can have all of these labels: those that have the rarest of them, or another
+    /// of the same hash.
+    fn candidates(&self, labels: &Labels) -> impl Iterator<Item = &(String, usize)> {
+        let with = |label| {
+            let hash = self.hasher.hash_one(label);
+            let from = self.by_label.partition_point(|(other, _)| *other < hash);
+            let rest = &self.by_label[from..];
+            &rest[..rest.partition_point(|(other, _)| *other == hash)]
+        };
+        let rarest = labels.iter().map(with).min_by_key(|groups| groups.len());
+        let places = rarest.into_iter().flatten();
+        places.map(|(_, place)| &self.groups[*place])
+    }
 }
 
 impl<'a> View<'a> {
@@ -83,16 +138,33 @@ impl<'a> View<'a> {
             now,
             read: RefCell::default(),
             deadline: Cell::new(None),
+            labelled: None,
+            pods_of: RefCell::default(),
         }
     }
 
-    /// What was looked at, and when the judgement must be made again though nothing changes.
-    pub(crate) fn into_read(self) -> (BTreeSet<Key>, Option<Timestamp>) {
-        (self.read.into_inner(), self.deadline.get())
+    /// A look for the judgement of all objects.
+    pub(crate) fn for_all(memory: &'a Memory, now: Timestamp) -> Self {
+        Self {
+            labelled: Some(RefCell::default()),
+            ..Self::new(memory, now)
+        }
+    }
+
+    /// What was looked at for this judgement, and when it must be made again though nothing changes;
+    /// the next judgement begins.
+    pub(crate) fn take_read(&self) -> (Box<[Key]>, Option<Timestamp>) {
+        let mut read = self.read.borrow_mut();
+        read.sort_unstable();
+        read.dedup();
+        let keys = read.as_slice().into();
+        read.clear();
+        *self.pods_of.borrow_mut() = None;
+        (keys, self.deadline.take())
     }
 
     fn note(&self, key: Key) {
-        self.read.borrow_mut().insert(key);
+        self.read.borrow_mut().push(key);
     }
 
     /// The present time. A rule that compares it with another time must use [`View::ripe`] or
@@ -143,24 +215,23 @@ impl<'a> View<'a> {
 
     /// The pods of a namespace with all of these labels; without any, all of them.
     pub fn pods_with(&self, namespace: &str, labels: &Labels) -> Vec<&'a Pod> {
-        match labels.first_key_value() {
-            Some((key, value)) => self.note(Key::pods_labelled(namespace, key, value)),
-            None => self.note(Key::in_namespace(Kind::Pod, namespace)),
+        let Some((key, value)) = labels.first_key_value() else {
+            self.note(Key::in_namespace(Kind::Pod, namespace));
+            return self.memory.in_namespace(namespace).collect();
+        };
+        self.note(Key::pods_labelled(namespace, key, value));
+        let Some(labelled) = &self.labelled else {
+            return having(labels, self.memory.in_namespace(namespace));
+        };
+        let mut labelled = labelled.borrow_mut();
+        if labelled.namespace.as_deref() != Some(namespace) {
+            *labelled = Labelled::of(namespace, self.memory);
         }
-        // Siblings share their labels.
-        let mut last: Option<(&Labels, bool)> = None;
-        let pods = self.memory.in_namespace::<Pod>(namespace).filter(|pod| {
-            let own: &'a Labels = &pod.labels;
-            match last {
-                Some((seen, has)) if std::ptr::eq(seen, own) => has,
-                _ => {
-                    let has = selector::has_all(labels, own);
-                    last = Some((own, has));
-                    has
-                }
-            }
+        let pods = labelled.candidates(labels).flat_map(|(name, count)| {
+            let from = self.memory.in_namespace_from::<Pod>(namespace, name);
+            from.take(*count)
         });
-        pods.collect()
+        having(labels, pods)
     }
 
     /// All objects of a kind. Not for pods and events, of which there are too many: each change of
@@ -240,9 +311,32 @@ impl<'a> View<'a> {
     /// The pods of a workload, through the ReplicaSets or Jobs between.
     pub fn pods_of_workload(&self, workload: &Reference) -> Vec<&'a Pod> {
         let namespace = workload.namespace.as_deref().unwrap_or_default();
-        self.in_namespace::<Pod>(namespace)
-            .filter(|pod| self.workload(pod).reference == *workload)
-            .collect()
+        let pods = || self.in_namespace::<Pod>(namespace);
+        let mut known = self.pods_of.borrow_mut();
+        if let Some((of, places)) = &*known
+            && of == workload
+        {
+            let mut places = places.iter().peekable();
+            let pods = pods().enumerate();
+            let pods = pods.filter(|(place, _)| places.next_if_eq(&place).is_some());
+            return pods.map(|(_, pod)| pod).collect();
+        }
+        let mut places = Vec::new();
+        let mut last: Option<(&Pod, bool)> = None;
+        let pods = pods().enumerate().filter(|(place, pod)| {
+            let has = match last {
+                Some((sibling, has)) if are_siblings(sibling, pod) => has,
+                _ => self.workload(pod).reference == *workload,
+            };
+            last = Some((pod, has));
+            if has {
+                places.push(*place);
+            }
+            has
+        });
+        let pods = pods.map(|(_, pod)| pod).collect();
+        *known = Some((workload.clone(), places));
+        pods
     }
 
     /// The events that tell of an object: of this very one, where it has a unique id.
@@ -463,6 +557,30 @@ fn of_schedule(job: &str, created: Option<Timestamp>) -> Option<&str> {
     let minutes: i64 = minutes.parse().ok()?;
     let made = created?.as_second() / 60;
     (made - DAY..=made + 1).contains(&minutes).then_some(name)
+}
+
+/// Those of the pods that have all of these labels.
+fn having<'a>(labels: &Labels, pods: impl Iterator<Item = &'a Pod>) -> Vec<&'a Pod> {
+    // Siblings share their labels.
+    let mut last: Option<(&Arc<Labels>, bool)> = None;
+    let pods = pods.filter(|pod| {
+        let has = match last {
+            Some((seen, has)) if Arc::ptr_eq(seen, &pod.labels) => has,
+            _ => selector::has_all(labels, &pod.labels),
+        };
+        last = Some((&pod.labels, has));
+        has
+    });
+    pods.collect()
+}
+
+/// Whether both are of one ReplicaSet, and so of one workload: of other owners it can depend on the
+/// pod's name or age.
+fn are_siblings(a: &Pod, b: &Pod) -> bool {
+    let (Some(of_a), Some(of_b)) = (&a.controller, &b.controller) else {
+        return false;
+    };
+    Arc::ptr_eq(of_a, of_b) && Arc::ptr_eq(&a.labels, &b.labels) && of_a.kind == "ReplicaSet"
 }
 
 /// The owner that controls an object.

@@ -1,8 +1,9 @@
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 /// A short text that many objects have in common: a reason, the name of a node, a phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

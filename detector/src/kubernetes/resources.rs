@@ -20,24 +20,26 @@ pub fn amounts(field: Option<&BTreeMap<String, resource::Quantity>>) -> Amounts 
 
 /// Adds amounts to others.
 pub fn add(sum: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        let sum = sum.entry(name.clone()).or_default();
-        *sum = *sum + *amount;
-    }
+    change(sum, more, |sum, more| sum + more);
 }
 
 /// Takes amounts away from others.
 pub fn subtract(sum: &mut Amounts, less: &Amounts) {
-    for (name, amount) in less {
-        let sum = sum.entry(name.clone()).or_default();
-        *sum = *sum - *amount;
-    }
+    change(sum, less, |sum, less| sum - less);
 }
 
 fn at_least(sum: &mut Amounts, least: &Amounts) {
-    for (name, amount) in least {
-        let sum = sum.entry(name.clone()).or_default();
-        *sum = (*sum).max(*amount);
+    change(sum, least, Quantity::max);
+}
+
+fn change(amounts: &mut Amounts, by: &Amounts, how: fn(Quantity, Quantity) -> Quantity) {
+    for (name, by) in by {
+        match amounts.get_mut(name) {
+            Some(amount) => *amount = how(*amount, *by),
+            None => {
+                amounts.insert(name.clone(), how(Quantity::default(), *by));
+            }
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 //! Source: `pkg/scheduler/framework/plugins` (`nodeaffinity`, `nodeunschedulable`,
 //! `tainttoleration`, `noderesources`, `nodeports`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::HashMap;
 use k8s_openapi::api::core::v1::{Node, NodeSelector, PodSpec, Taint, Toleration};
 
 use crate::facts::{Pod, Symbol};
@@ -129,14 +130,14 @@ pub struct Load {
 #[derive(Clone, Debug, PartialEq)]
 struct Share {
     node: Symbol,
-    requested: Amounts,
+    requested: Arc<Amounts>,
     standing: bool,
     leaving: bool,
     ports: Vec<HostPort>,
 }
 
 impl Share {
-    fn of(pod: &Pod, latest: &mut Option<(Arc<PodSpec>, Amounts)>) -> Option<Self> {
+    fn of(pod: &Pod, latest: &mut Option<(Arc<PodSpec>, Arc<Amounts>)>) -> Option<Self> {
         let node = pod.node.clone()?;
         if pod.is_finished() {
             return None;
@@ -144,7 +145,7 @@ impl Share {
         let requested = match latest {
             Some((spec, requested)) if Arc::ptr_eq(spec, &pod.spec) => requested.clone(),
             _ => {
-                let requested = resources::of_spec(&pod.spec, Side::Requests);
+                let requested = Arc::new(resources::of_spec(&pod.spec, Side::Requests));
                 *latest = Some((pod.spec.clone(), requested.clone()));
                 requested
             }
@@ -199,10 +200,10 @@ struct Scans {
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     shapes: BTreeMap<String, Arc<NodeShape>>,
-    loads: BTreeMap<Symbol, Load>,
+    loads: HashMap<Symbol, Load>,
     scans: Mutex<Scans>,
     /// What the pods of the latest specification ask for: siblings come one after the other.
-    latest: Option<(Arc<PodSpec>, Amounts)>,
+    latest: Option<(Arc<PodSpec>, Arc<Amounts>)>,
 }
 
 impl Nodes {
@@ -256,11 +257,11 @@ impl Nodes {
             put(&mut load.standing, &share.requested);
             load.standing_pods += one;
         }
-        let id = (pod.namespace.clone(), pod.name.clone());
         for port in &share.ports {
+            let id = (pod.namespace.clone(), pod.name.clone());
             let holders = load.ports.entry(port.clone()).or_default();
             if one > 0 {
-                holders.insert(id.clone());
+                holders.insert(id);
             } else {
                 holders.remove(&id);
                 if holders.is_empty() {
