@@ -46,7 +46,7 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Given, Named, Tried};
-use crate::rules::{Judge, Need, Rule, dependency, policy, service_port_mismatch};
+use crate::rules::{Judge, Need, Rule, dependency, policy, target_port};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
@@ -388,7 +388,7 @@ fn found<'a>(
             let leads_nowhere = || {
                 let port = port.and_then(|port| services::port_of(service, port));
                 port.zip(pods.as_deref()).is_some_and(|(port, pods)| {
-                    service_port_mismatch::leads_nowhere(service, port, pods, failed)
+                    target_port::leads_nowhere(service, port, pods, failed)
                 })
             };
             if is_ready && !is_refused && !leads_nowhere() || dependency::is_coming_up(service, view) {

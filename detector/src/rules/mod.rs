@@ -30,6 +30,7 @@ mod probes;
 mod refusal;
 mod replicas;
 mod runs;
+mod target_port;
 mod tried;
 mod unschedulable;
 

@@ -217,7 +217,7 @@ async fn usable(
     }
     if let Some(image) = image
         && let Some(id) = engine.image(&image).await
-        && let name = super::images::full_name(&image)
+        && let name = engine::full_name(&image)
         && warm.nodes.values().any(|node| *node != id && *node != name)
     {
         return Err(no("its node image has changed since"));

@@ -326,6 +326,20 @@ pub(crate) async fn held(
     })
 }
 
+/// An image's name as containerd has it, with its registry: Podman is not to choose one, or to take
+/// an image that it built itself, which the nodes would have under another name.
+///
+/// Source: github.com/distribution/reference, normalize.go, `splitDockerDomain`.
+pub(super) fn full_name(image: &str) -> String {
+    match image.split_once('/') {
+        Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => {
+            image.to_owned()
+        }
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
+}
+
 /// Whether the engine says that there is no such container.
 pub(crate) fn is_gone(said: &str) -> bool {
     said.to_lowercase().contains("no such container")
@@ -356,6 +370,19 @@ mod tests {
         for text in ["[1, 2]", "[1]\n[2]\n"] {
             let lists = engine.lists::<u8>(&[text]).await;
             assert_eq!(lists.unwrap(), [1, 2], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_gets_its_registry() {
+        for (name, full) in [
+            ("busybox:1.37", "docker.io/library/busybox:1.37"),
+            ("shop/app:1", "docker.io/shop/app:1"),
+            ("localhost/app:1", "localhost/app:1"),
+            ("registry:5000/app:1", "registry:5000/app:1"),
+            ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"),
+        ] {
+            assert_eq!(full_name(name), full);
         }
     }
 }

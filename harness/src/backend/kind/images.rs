@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 use super::{
     Kind,
     cluster::Warm,
-    engine::{self, Engine},
+    engine::{self, Engine, full_name},
 };
 use crate::{
     backend::BackendError,
@@ -114,36 +114,4 @@ pub(super) async fn have(
         what: format!("image {image}"),
         problem: "it was pulled and is not there".to_owned(),
     })
-}
-
-/// An image's name as containerd has it, with its registry: Podman is not to choose one, or to take
-/// an image that it built itself, which the nodes would have under another name.
-///
-/// Source: github.com/distribution/reference, normalize.go, `splitDockerDomain`.
-pub(super) fn full_name(image: &str) -> String {
-    match image.split_once('/') {
-        Some((domain, _)) if domain.contains(['.', ':']) || domain == "localhost" => {
-            image.to_owned()
-        }
-        Some(_) => format!("docker.io/{image}"),
-        None => format!("docker.io/library/{image}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_gets_its_registry() {
-        for (name, full) in [
-            ("busybox:1.37", "docker.io/library/busybox:1.37"),
-            ("shop/app:1", "docker.io/shop/app:1"),
-            ("localhost/app:1", "localhost/app:1"),
-            ("registry:5000/app:1", "registry:5000/app:1"),
-            ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"),
-        ] {
-            assert_eq!(full_name(name), full);
-        }
-    }
 }

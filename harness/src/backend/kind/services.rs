@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Kind,
-    engine::{Engine, last_lines},
+    engine::{Engine, full_name, last_lines},
     images,
 };
 use crate::{
@@ -75,7 +75,7 @@ pub(super) async fn make(
     for variable in &variables {
         args.extend(["--env", variable]);
     }
-    let image = images::full_name(&service.image);
+    let image = full_name(&service.image);
     args.push(&image);
     args.extend(service.args.iter().map(String::as_str));
     engine.ask(&args).await?;
@@ -285,7 +285,7 @@ async fn push(
     });
     for (remote, local) in &registry.push {
         progress.say(format!("pushing {remote}"));
-        let (remote, local) = (format!("{at}/{remote}"), images::full_name(local));
+        let (remote, local) = (format!("{at}/{remote}"), full_name(local));
         let mut push = vec!["ctr", "--namespace", "k8s.io", "images", "push"];
         push.push("--plain-http");
         if let Some(user) = &user {
