@@ -1,8 +1,11 @@
 //! Injections that fail, on real clusters: each is an error that says why, what it touched is as
 //! before, and the other scenarios go on.
 
+#[path = "support/docker.rs"]
+mod docker;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::{Child, Command, Stdio},
@@ -11,6 +14,7 @@ use std::{
 };
 
 use crashbook::state::State;
+use docker::docker;
 use serde_json::Value;
 
 fn crashbook(state: &State, scenarios: &Path, args: &[&str]) -> Command {
@@ -21,13 +25,6 @@ fn crashbook(state: &State, scenarios: &Path, args: &[&str]) -> Command {
         .env("CRASHBOOK_SCENARIOS", scenarios)
         .stdin(Stdio::null());
     command
-}
-
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A folder with a scenario for each of these injections, and with one that is sound.
@@ -66,16 +63,19 @@ fn outcomes(output: &[u8]) -> BTreeMap<String, (String, String)> {
     .collect()
 }
 
+/// The ids of the cluster's containers.
+fn nodes(state: &State) -> BTreeSet<String> {
+    let label = format!("label=io.x-k8s.kind.cluster={}", state.cluster_name());
+    let ids = docker(&["ps", "--quiet", "--filter", &label]);
+    ids.split_whitespace().map(str::to_owned).collect()
+}
+
 /// What a failed injection could leave on the engine and on the nodes.
 fn place(state: &State) -> Vec<String> {
-    let label = format!("label=io.x-k8s.kind.cluster={}", state.cluster_name());
-    let names = docker(&["ps", "--format", "{{.Names}}", "--filter", &label]);
-    let mut nodes: Vec<&str> = names.split_whitespace().collect();
-    nodes.sort_unstable();
     let script = "cat /var/lib/kubelet/kubeadm-flags.env; ls /etc/containerd/certs.d; true";
+    let nodes = nodes(state).into_iter();
     let mut place: Vec<String> = nodes
-        .iter()
-        .map(|node| docker(&["exec", node, "sh", "-c", script]))
+        .map(|node| docker(&["exec", &node, "sh", "-c", script]))
         .collect();
     let names = "{{range .Containers}}{{.Name}}\n{{end}}";
     let network = docker(&["network", "inspect", "kind", "--format", names]);
@@ -118,7 +118,7 @@ fn an_injection_that_fails_is_an_error_with_its_cause_and_leaves_nothing() {
     fs::write(folder.join("refused/refused.yaml"), refused).unwrap();
     let up = crashbook(&state, &folder, &["up"]).status().unwrap();
     assert!(up.success());
-    let before = place(&state);
+    let (nodes_before, before) = (nodes(&state), place(&state));
     let run = ["run", "--on", "kind", "--format", "json"];
     let output = crashbook(&state, &folder, &run).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -126,6 +126,7 @@ fn an_injection_that_fails_is_an_error_with_its_cause_and_leaves_nothing() {
     let after = place(&state);
     // Found healthy and clean, it is not made anew.
     let again = crashbook(&state, &folder, &["up"]).output().unwrap();
+    let nodes_after = nodes(&state);
     let down = crashbook(&state, &folder, &["down"]).status().unwrap();
     assert!(down.success());
     for (name, outcome, why) in [
@@ -140,6 +141,7 @@ fn an_injection_that_fails_is_an_error_with_its_cause_and_leaves_nothing() {
     }
     assert_eq!(after, before);
     assert!(again.status.success(), "{again:?}");
+    assert_eq!(nodes_after, nodes_before);
 }
 
 #[test]
@@ -158,10 +160,9 @@ fn a_cluster_that_dies_in_the_middle_is_an_error_and_is_replaced() {
         .spawn()
         .unwrap();
     wait_for_a_run(&state, &running);
-    let label = format!("label=io.x-k8s.kind.cluster={}", state.cluster_name());
-    let nodes = docker(&["ps", "--quiet", "--filter", &label]);
+    let nodes = nodes(&state);
     let mut kill = vec!["kill"];
-    kill.extend(nodes.split_whitespace());
+    kill.extend(nodes.iter().map(String::as_str));
     docker(&kill);
     let output = running.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

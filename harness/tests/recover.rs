@@ -1,5 +1,8 @@
 //! What a killed crashbook leaves is undone: on real clusters.
 
+#[path = "support/docker.rs"]
+mod docker;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -18,6 +21,7 @@ use crashbook::{
     scenario::{NodeFault, Service},
     state::State,
 };
+use docker::docker;
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Node},
     scheduling::v1::PriorityClass,
@@ -93,12 +97,6 @@ fn containers(state: &State) -> String {
     let label = format!("label=io.x-k8s.kind.cluster={}", state.cluster_name());
     let ps = ["ps", "--all", "--format", "{{.Names}}", "--filter", &label];
     docker(&ps)
-}
-
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
-    assert!(output.status.success(), "{args:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The containers of a run beside the cluster.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
-    self as core, ContainerStateTerminated, ContainerStateWaiting, PodSpec,
+    self as core, ContainerPort, ContainerStateTerminated, ContainerStateWaiting, PodSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::Value;
@@ -384,6 +384,12 @@ impl Pod {
     /// Refers to the pod.
     pub fn reference(&self) -> Reference {
         Reference::namespaced("Pod", &self.namespace, &self.name)
+    }
+
+    /// The ports that its containers declare.
+    pub fn ports(&self) -> impl Iterator<Item = &ContainerPort> {
+        self.containers()
+            .flat_map(|container| container.spec.ports.iter().flatten())
     }
 
     /// Its containers, in the order in which they start.

@@ -89,18 +89,12 @@ pub struct Connection<'a> {
 
 /// Whether the receiver is a pod that calls the port by this name.
 pub(super) fn has_port_named(connection: &Connection<'_>, name: &str) -> bool {
-    let containers = connection
-        .receiver
-        .pod
-        .into_iter()
-        .flat_map(Pod::containers);
-    containers
-        .flat_map(|container| container.spec.ports.iter().flatten())
-        .any(|port| {
-            port.name.as_deref() == Some(name)
-                && port.container_port == i32::from(connection.port)
-                && port.protocol.as_deref().unwrap_or("TCP") == connection.protocol
-        })
+    let mut ports = connection.receiver.pod.into_iter().flat_map(Pod::ports);
+    ports.any(|port| {
+        port.name.as_deref() == Some(name)
+            && port.container_port == i32::from(connection.port)
+            && port.protocol.as_deref().unwrap_or("TCP") == connection.protocol
+    })
 }
 
 /// Whether something holds of a namespace's labels; none where they are not known.

@@ -247,10 +247,7 @@ pub fn named_port(pod: &Pod, name: &str, protocol: &str) -> Option<u16> {
     let is_it = |port: &&k8s_openapi::api::core::v1::ContainerPort| {
         port.name.as_deref() == Some(name) && port.protocol.as_deref().unwrap_or("TCP") == protocol
     };
-    let mut ports = pod
-        .containers()
-        .flat_map(|container| container.spec.ports.iter().flatten());
-    u16::try_from(ports.find(is_it)?.container_port).ok()
+    u16::try_from(pod.ports().find(is_it)?.container_port).ok()
 }
 
 /// What answers for a Service on a port: the pods that it selects, or else what its slices list.

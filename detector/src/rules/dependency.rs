@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::facts::{Container, Deployment, Pod};
@@ -64,16 +64,12 @@ pub(super) fn workloads(service: &Service, view: &View<'_>) -> Vec<Reference> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Vec::new();
     };
-    let of_template = |template: &PodTemplateSpec| template.metadata.as_ref()?.labels.clone();
     let deployments = view.in_namespace::<Deployment>(namespace);
-    let deployments = deployments.map(|one| {
-        let labels = one.spec.pod_labels.clone();
-        ("Deployment", &one.metadata, labels)
-    });
+    let deployments = deployments.map(|one| ("Deployment", &one.metadata, &one.spec.pod_labels));
     let sets = view.in_namespace::<StatefulSet>(namespace);
-    let sets = sets.map(|one| {
-        let labels = of_template(&one.spec.template).unwrap_or_default();
-        ("StatefulSet", &one.metadata, labels)
+    let sets = sets.filter_map(|one| {
+        let labels = one.spec.template.metadata.as_ref()?.labels.as_ref()?;
+        Some(("StatefulSet", &one.metadata, labels))
     });
     let all: Vec<_> = deployments.chain(sets).collect();
     let that = |is_meant: &dyn Fn(&Labels) -> bool| -> Vec<Reference> {

@@ -172,10 +172,7 @@ fn at_home<'a>(
     given: &[Given],
 ) -> Option<Found<'a>> {
     let port = tried.port?;
-    let is_declared = |container: &Container<'_>| {
-        let mut ports = container.spec.ports.iter().flatten();
-        ports.any(|declared| declared.container_port == i32::from(port))
-    };
+    let is_declared = pod.ports().any(|declared| declared.container_port == i32::from(port));
     let is_in_trouble = |container: &Container<'_>| {
         container.role != ContainerRole::Init
             && container.name() != failing.container.name()
@@ -184,7 +181,8 @@ fn at_home<'a>(
     if failing.ended.is_none()
         || tried.named != Named::Failure
         || tried.meaning != Some(Meaning::Refused)
-        || pod.containers().any(|one| is_declared(&one) || is_in_trouble(&one))
+        || is_declared
+        || pod.containers().any(|one| is_in_trouble(&one))
     {
         return None;
     }
@@ -457,7 +455,8 @@ fn found<'a>(
 }
 
 /// Whether the name of a Service resolves, as far as the Service goes: that of a headless one does
-/// while pods are ready, and that of an alias as far as the other does. That the name service does not answer is not for it to explain.
+/// while pods are ready, and that of an alias as far as the other does. That the name service does
+/// not answer is not for it to explain.
 fn is_resolved(service: &Service, tried: &Tried, view: &View<'_>) -> bool {
     if tried.meaning == Some(Meaning::NoNameService) {
         return true;

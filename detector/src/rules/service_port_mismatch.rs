@@ -143,7 +143,7 @@ fn finding(
     let reference = services::reference(service);
     let have: BTreeSet<(i32, &str, Option<&str>)> = pods
         .iter()
-        .flat_map(|pod| target_port::ports_of(pod))
+        .flat_map(|pod| pod.ports())
         .map(|port| {
             (
                 port.container_port,

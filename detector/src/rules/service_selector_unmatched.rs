@@ -95,9 +95,8 @@ fn judge_client(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
 
 /// The pods of a workload that are ready.
 fn ready_pods<'a>(workload: &Reference, view: &View<'a>) -> impl Iterator<Item = &'a Pod> {
-    let namespace = workload.namespace.as_deref().unwrap_or_default();
-    let pods = view.in_namespace::<Pod>(namespace);
-    pods.filter(move |pod| pod.is_ready() && view.workload(pod).reference == *workload)
+    let pods = view.pods_of_workload(workload).into_iter();
+    pods.filter(|pod| pod.is_ready())
 }
 
 /// The only workload that declares the port which the Service leads to, has all the labels by name
@@ -112,8 +111,7 @@ fn only_listener(
     let port = services::port_of(service, port)?;
     let declares = |pod: &Pod| {
         let number = services::target_port(pod, port).map(i32::from);
-        let mut ports = pod.containers().flat_map(|one| one.spec.ports.iter().flatten());
-        ports.any(|declared| Some(declared.container_port) == number)
+        pod.ports().any(|declared| Some(declared.container_port) == number)
     };
     let is_picked = |labels: &Labels| {
         let mut others = view.in_namespace::<Service>(Meta::of(&service.metadata).namespace);

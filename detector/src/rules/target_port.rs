@@ -1,6 +1,6 @@
 //! Whether the port of a Service leads to one that its pods have.
 
-use k8s_openapi::api::core::v1::{ContainerPort, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
@@ -30,7 +30,9 @@ pub(super) fn unheard_of(service: &Service, port: &ServicePort, pods: &[&Pod]) -
         _ => port.port,
     };
     let is_known = |pod: &&Pod| {
-        ports_of(pod).any(|declared| declared.container_port == target) || mentions(pod, target)
+        pod.ports()
+            .any(|declared| declared.container_port == target)
+            || mentions(pod, target)
     };
     let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
     let is_unheard_of =
@@ -50,7 +52,8 @@ pub(super) fn mismatch(
             Err(_) => {
                 let lacks = |pod: &&Pod| services::named_port(pod, name, protocol).is_none();
                 let other_protocol = pods.iter().any(|pod| {
-                    ports_of(pod).any(|declared| declared.name.as_deref() == Some(name.as_str()))
+                    pod.ports()
+                        .any(|declared| declared.name.as_deref() == Some(name.as_str()))
                 });
                 let field = if other_protocol {
                     "protocol"
@@ -66,9 +69,12 @@ pub(super) fn mismatch(
         Some(IntOrString::Int(number)) if *number != 0 => *number,
         _ => port.port,
     };
-    let declared = |pod: &&Pod| ports_of(pod).any(|declared| declared.container_port == number);
+    let declared = |pod: &&Pod| {
+        pod.ports()
+            .any(|declared| declared.container_port == number)
+    };
     let with_protocol = |pod: &&Pod| {
-        ports_of(pod).any(|declared| {
+        pod.ports().any(|declared| {
             declared.container_port == number
                 && declared.protocol.as_deref().unwrap_or("TCP") == protocol
         })
@@ -79,14 +85,8 @@ pub(super) fn mismatch(
     if pods.iter().any(declared) {
         return Some((json!(number), "protocol", Confidence::Likely));
     }
-    let none_or_known = |pod: &&Pod| ports_of(pod).next().is_none() || mentions(pod, number);
+    let none_or_known = |pod: &&Pod| pod.ports().next().is_none() || mentions(pod, number);
     (!pods.iter().any(none_or_known)).then(|| (json!(number), "targetPort", Confidence::Likely))
-}
-
-/// The ports that the containers of a pod declare.
-pub(super) fn ports_of(pod: &Pod) -> impl Iterator<Item = &ContainerPort> {
-    pod.containers()
-        .flat_map(|container| container.spec.ports.iter().flatten())
 }
 
 /// Whether anything in the pod's specification names the number: then the program may well listen

@@ -11,8 +11,8 @@ pub(super) fn are_endpoints(value: &Value) -> bool {
     value["kind"] == "Endpoints" && value["apiVersion"] == "v1"
 }
 
-/// The slices that say the same of addresses and ports: one for each subset, for its addresses share its ports. Endpoints
-/// without a subset make one slice that is empty.
+/// The slices that say the same of addresses and ports: one for each subset, for its addresses share
+/// its ports. Endpoints without a subset make one slice that is empty.
 pub(super) fn slices(endpoints: &Value) -> Vec<Value> {
     let metadata = &endpoints["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
