@@ -39,6 +39,7 @@ mod causality;
 mod engine;
 pub mod facts;
 mod finding;
+mod index;
 pub mod kubernetes;
 mod memory;
 pub mod object;

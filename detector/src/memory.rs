@@ -4,20 +4,21 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, hash_map};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use foldhash::HashMap;
+use foldhash::quality::RandomState;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Service};
 
 use crate::facts::symbol::Symbols;
 use crate::facts::{self, Event, Log, Pod, Run, Symbol};
+use crate::index::Index;
 use crate::kubernetes::scheduling::Nodes;
-use crate::object::{Described, Kind, Object, Resource};
+use crate::object::{Kind, Object, Resource};
 use crate::observation::{NodeStats, Observation, PeriodsByContainer};
 
 /// How long the last state of a deleted pod, and the time of a change, are remembered.
@@ -31,9 +32,9 @@ pub(crate) struct Key(u64);
 
 impl Key {
     fn of(what: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
-        Self(hasher.finish())
+        // Of each process its own: nobody can choose names that share a key.
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+        Self(STATE.hash_one(what))
     }
 
     pub(crate) fn object(kind: Kind, namespace: &str, name: &str) -> Self {
@@ -181,54 +182,6 @@ impl Ord for ByName {
     }
 }
 
-/// Pods, events or Services that have something in common. Objects come and go more often than groups
-/// are looked at: they are put in order only then.
-#[derive(Debug)]
-struct Group<T>(Vec<Arc<T>>);
-
-impl<T> Default for Group<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Described> Group<T> {
-    fn insert(&mut self, object: &Arc<T>) {
-        // It can have the same address twice.
-        if self.0.last().is_some_and(|last| Arc::ptr_eq(last, object)) {
-            return;
-        }
-        if self.0.is_empty() {
-            self.0.reserve_exact(1); // Most stay alone.
-        }
-        self.0.push(object.clone());
-    }
-
-    fn remove(&mut self, object: &Arc<T>) {
-        if let Some(place) = (self.0.iter()).position(|other| Arc::ptr_eq(other, object)) {
-            self.0.swap_remove(place);
-        }
-    }
-
-    /// By namespace and name, whatever the order of their arrival.
-    fn sorted(&self) -> impl Iterator<Item = &T> {
-        let mut sorted: Vec<&T> = self.0.iter().map(Arc::as_ref).collect();
-        sorted.sort_unstable_by(|a, b| {
-            let (a, b) = (a.meta(), b.meta());
-            (a.namespace, a.name).cmp(&(b.namespace, b.name))
-        });
-        sorted.into_iter()
-    }
-}
-
-/// The pods of one controller.
-#[derive(Debug)]
-struct Siblings {
-    pods: Group<Pod>,
-    /// What the latest of them has, for the others to share.
-    latest: Arc<Pod>,
-}
-
 fn share<T: PartialEq>(own: &mut Arc<T>, latest: &Arc<T>) {
     if **own == **latest {
         *own = latest.clone();
@@ -253,14 +206,18 @@ pub struct Memory {
     objects: BTreeMap<Kind, BTreeMap<String, BTreeSet<ByName>>>,
     listed: BTreeMap<Kind, BTreeSet<Option<String>>>,
     unreadable: BTreeMap<Kind, String>,
-    pods_on: HashMap<Symbol, Group<Pod>>,
+    pods_on: Index<Pod>,
     /// By the unique ids of their controllers.
-    pods_of: HashMap<String, Siblings>,
-    nominated_to: HashMap<Symbol, Group<Pod>>,
-    pods_at: HashMap<IpAddr, Group<Pod>>,
-    services_at: HashMap<IpAddr, Group<Service>>,
+    pods_of: Index<Pod>,
+    nominated_to: Index<Pod>,
+    /// None until someone asks: it would have each pod, and hardly anyone asks.
+    pods_at: OnceLock<Index<Pod>>,
+    services_at: Index<Service>,
+    /// None until someone asks: it would grow with every other event that is fed.
+    events_about: OnceLock<Index<Event>>,
+    /// The event that was seen last: those of one object mostly follow one another.
+    latest_event: Option<Arc<Event>>,
     nodes: Nodes,
-    events_about: HashMap<Key, Group<Event>>,
     symbols: Symbols,
     gone: BTreeMap<String, BTreeMap<String, Gone>>,
     gone_from: BTreeMap<String, BTreeSet<(String, String)>>,
@@ -416,7 +373,7 @@ impl Memory {
             _ => {}
         }
         if let Some(old) = &old {
-            touched.extend(|| index_keys(old));
+            touched.extend(|| sought_keys(old));
             self.unindex(old);
         }
         if place(&mut self.nodes, old.as_ref(), Some(&object)) {
@@ -425,7 +382,7 @@ impl Memory {
         touched.push(|| Key::object(kind, namespace, name));
         touched.push(|| Key::in_namespace(kind, namespace));
         touched.push(|| Key::of_kind(kind));
-        touched.extend(|| index_keys(&object));
+        touched.extend(|| sought_keys(&object));
         if let Object::Pod(pod) = &object {
             self.remember_runs(pod);
         }
@@ -477,7 +434,7 @@ impl Memory {
         touched.push(|| Key::object(kind, namespace, name));
         touched.push(|| Key::in_namespace(kind, namespace));
         touched.push(|| Key::of_kind(kind));
-        touched.extend(|| index_keys(object));
+        touched.extend(|| sought_keys(object));
         if let Object::Pod(pod) = object {
             touched.push(|| Key::gone_in(namespace));
             let id = (namespace.to_owned(), name.to_owned());
@@ -549,22 +506,23 @@ impl Memory {
                     self.symbols.share(node);
                 }
                 pod.status.share(&mut self.symbols);
-                let uid = pod.controller.as_ref().map(|owner| owner.uid.as_str());
-                let Some(siblings) = uid.and_then(|uid| self.pods_of.get(uid)) else {
+                let controller = pod.controller.as_ref();
+                let siblings = controller.map(|owner| Key::pods_of(&owner.uid));
+                let Some(latest) = siblings.and_then(|key| self.pods_of.latest(key)) else {
                     return;
                 };
-                let latest = &siblings.latest;
                 share(&mut pod.spec, &latest.spec);
                 share(&mut pod.labels, &latest.labels);
                 share(&mut pod.annotations, &latest.annotations);
+                pod.status.share_names(&latest.status);
                 if pod.controller == latest.controller {
                     pod.controller.clone_from(&latest.controller);
                 }
             }
             Object::Event(event) => {
-                let others = self.events_about.get(&key_of_event(event));
-                let other = others.and_then(|others| others.0.first());
-                Arc::make_mut(event).share(&mut self.symbols, other.map(Arc::as_ref));
+                let latest = self.latest_event.as_deref();
+                Arc::make_mut(event).share(&mut self.symbols, latest);
+                self.latest_event = Some(event.clone());
             }
             _ => {}
         }
@@ -573,37 +531,19 @@ impl Memory {
     fn index(&mut self, object: &Object) {
         match object {
             Object::Pod(pod) => {
-                if let Some(node) = &pod.node {
-                    self.pods_on.entry(node.clone()).or_default().insert(pod);
-                }
-                if let Some(node) = nominated(pod) {
-                    let pods = self.nominated_to.entry(node.clone()).or_default();
-                    pods.insert(pod);
-                }
-                for address in own_addresses(pod) {
-                    self.pods_at.entry(*address).or_default().insert(pod);
-                }
-                if let Some(controller) = &pod.controller {
-                    let siblings =
-                        self.pods_of
-                            .entry(controller.uid.clone())
-                            .or_insert_with(|| Siblings {
-                                pods: Group::default(),
-                                latest: pod.clone(),
-                            });
-                    siblings.latest = pod.clone();
-                    siblings.pods.insert(pod);
+                self.pods_on.insert(node_key(pod), pod);
+                self.pods_of.insert(controller_key(pod), pod);
+                self.nominated_to.insert(nominated_key(pod), pod);
+                if let Some(pods_at) = self.pods_at.get_mut() {
+                    pods_at.insert(address_keys(pod), pod);
                 }
             }
             Object::Event(event) => {
-                let events = self.events_about.entry(key_of_event(event));
-                events.or_default().insert(event);
-            }
-            Object::Service(service) => {
-                for address in cluster_addresses(service) {
-                    self.services_at.entry(address).or_default().insert(service);
+                if let Some(events_about) = self.events_about.get_mut() {
+                    events_about.insert([event_key(event)], event);
                 }
             }
+            Object::Service(service) => self.services_at.insert(service_keys(service), service),
             _ => {}
         }
     }
@@ -611,34 +551,41 @@ impl Memory {
     fn unindex(&mut self, object: &Object) {
         match object {
             Object::Pod(pod) => {
-                if let Some(node) = &pod.node {
-                    drop_from_group(&mut self.pods_on, node.clone(), pod);
-                }
-                if let Some(node) = nominated(pod) {
-                    drop_from_group(&mut self.nominated_to, node.clone(), pod);
-                }
-                for address in own_addresses(pod) {
-                    drop_from_group(&mut self.pods_at, *address, pod);
-                }
-                if let Some(controller) = &pod.controller
-                    && let Some(siblings) = self.pods_of.get_mut(&controller.uid)
-                {
-                    siblings.pods.remove(pod);
-                    if siblings.pods.0.is_empty() {
-                        self.pods_of.remove(&controller.uid);
-                    }
+                self.pods_on.remove(node_key(pod), pod);
+                self.pods_of.remove(controller_key(pod), pod);
+                self.nominated_to.remove(nominated_key(pod), pod);
+                if let Some(pods_at) = self.pods_at.get_mut() {
+                    pods_at.remove(address_keys(pod), pod);
                 }
             }
             Object::Event(event) => {
-                drop_from_group(&mut self.events_about, key_of_event(event), event);
-            }
-            Object::Service(service) => {
-                for address in cluster_addresses(service) {
-                    drop_from_group(&mut self.services_at, address, service);
+                if let Some(events_about) = self.events_about.get_mut() {
+                    events_about.remove([event_key(event)], event);
                 }
             }
+            Object::Service(service) => self.services_at.remove(service_keys(service), service),
             _ => {}
         }
+    }
+
+    fn pods_by_address(&self) -> &Index<Pod> {
+        self.pods_at.get_or_init(|| {
+            let pods = self.of_kind(Kind::Pod).filter_map(|object| match object {
+                Object::Pod(pod) => Some(pod),
+                _ => None,
+            });
+            Index::of(pods, address_keys)
+        })
+    }
+
+    fn events_by_object(&self) -> &Index<Event> {
+        self.events_about.get_or_init(|| {
+            let events = self.of_kind(Kind::Event).filter_map(|object| match object {
+                Object::Event(event) => Some(event),
+                _ => None,
+            });
+            Index::of(events, |event| [event_key(event)])
+        })
     }
 
     pub(crate) fn get_object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
@@ -683,7 +630,7 @@ impl Memory {
     }
 
     /// The objects of a kind, in the order of their namespaces and names.
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> + Clone {
         let namespaces = self
             .objects
             .get(&kind)
@@ -718,40 +665,35 @@ impl Memory {
     }
 
     pub(crate) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let pods = self.pods_on.get(node).into_iter();
-        pods.flat_map(Group::sorted)
+        self.pods_on.sorted(Key::pods_on(node))
     }
 
     pub(crate) fn pods_at<'a>(
         &'a self,
         address: IpAddr,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let pods = self.pods_at.get(&address).into_iter();
-        pods.flat_map(Group::sorted)
+        self.pods_by_address().sorted(Key::at(address))
     }
 
     pub(crate) fn services_at<'a>(
         &'a self,
         address: IpAddr,
     ) -> impl Iterator<Item = &'a Service> + use<'a> {
-        let services = self.services_at.get(&address).into_iter();
-        services.flat_map(Group::sorted)
+        self.services_at.sorted(Key::at(address))
     }
 
     pub(crate) fn pods_of<'a>(
         &'a self,
         controller_uid: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let siblings = self.pods_of.get(controller_uid).into_iter();
-        siblings.flat_map(|siblings| siblings.pods.sorted())
+        self.pods_of.sorted(Key::pods_of(controller_uid))
     }
 
     pub(crate) fn nominated_to<'a>(
         &'a self,
         node: &str,
     ) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        let pods = self.nominated_to.get(node).into_iter();
-        pods.flat_map(Group::sorted)
+        self.nominated_to.sorted(Key::nominated_to(node))
     }
 
     pub(crate) fn nodes(&self) -> &Nodes {
@@ -764,10 +706,8 @@ impl Memory {
         namespace: &str,
         name: &str,
     ) -> impl Iterator<Item = &'a Event> + use<'a> {
-        let events = self
-            .events_about
-            .get(&Key::events_about(kind, namespace, name));
-        events.into_iter().flat_map(Group::sorted)
+        let key = Key::events_about(kind, namespace, name);
+        self.events_by_object().sorted(key)
     }
 
     pub(crate) fn gone_in<'a>(
@@ -873,19 +813,6 @@ fn drop_from(entry: Entry<'_, String, BTreeSet<(String, String)>>, id: &(String,
     }
 }
 
-fn drop_from_group<K: Eq + Hash, T: Described>(
-    groups: &mut HashMap<K, Group<T>>,
-    key: K,
-    object: &Arc<T>,
-) {
-    if let hash_map::Entry::Occupied(mut group) = groups.entry(key) {
-        group.get_mut().remove(object);
-        if group.get().0.is_empty() {
-            group.remove();
-        }
-    }
-}
-
 /// Tells the scheduler's view of the nodes that an object has another state; whether that changes
 /// anything there.
 fn place(nodes: &mut Nodes, old: Option<&Object>, new: Option<&Object>) -> bool {
@@ -928,36 +855,46 @@ fn cluster_addresses(service: &Service) -> Vec<IpAddr> {
     addresses
 }
 
-fn key_of_event(event: &Event) -> Key {
+fn node_key(pod: &Pod) -> Option<Key> {
+    pod.node.as_deref().map(Key::pods_on)
+}
+
+fn controller_key(pod: &Pod) -> Option<Key> {
+    let controller = pod.controller.as_ref();
+    controller.map(|owner| Key::pods_of(&owner.uid))
+}
+
+fn nominated_key(pod: &Pod) -> Option<Key> {
+    nominated(pod).map(|node| Key::nominated_to(node))
+}
+
+fn address_keys(pod: &Pod) -> impl Iterator<Item = Key> {
+    own_addresses(pod).iter().map(|address| Key::at(*address))
+}
+
+fn service_keys(service: &Service) -> impl Iterator<Item = Key> {
+    cluster_addresses(service).into_iter().map(Key::at)
+}
+
+fn event_key(event: &Event) -> Key {
     Key::events_about(&event.about.kind, &event.about.namespace, &event.about.name)
 }
 
-/// The keys of the indexes that the object stands in.
-fn index_keys(object: &Object) -> Vec<Key> {
+/// The keys by which the object is looked for, beside its name, namespace and kind.
+fn sought_keys(object: &Object) -> Vec<Key> {
     match object {
         Object::Pod(pod) => {
-            let node = pod.node.as_deref().map(Key::pods_on);
-            let controller = pod
-                .controller
-                .as_ref()
-                .map(|owner| Key::pods_of(&owner.uid));
-            let nominated = nominated(pod).map(|node| Key::nominated_to(node));
             let labels = pod.labels.iter();
-            let labelled =
-                labels.map(|(key, value)| Key::pods_labelled(&pod.namespace, key, value));
-            let addresses = own_addresses(pod).iter();
-            node.into_iter()
-                .chain(addresses.map(|address| Key::at(*address)))
-                .chain(controller)
-                .chain(nominated)
-                .chain(labelled)
+            let labels = labels.map(|(key, value)| Key::pods_labelled(&pod.namespace, key, value));
+            (node_key(pod).into_iter())
+                .chain(controller_key(pod))
+                .chain(nominated_key(pod))
+                .chain(address_keys(pod))
+                .chain(labels)
                 .collect()
         }
-        Object::Event(event) => vec![key_of_event(event)],
-        Object::Service(service) => cluster_addresses(service)
-            .into_iter()
-            .map(Key::at)
-            .collect(),
+        Object::Event(event) => vec![event_key(event)],
+        Object::Service(service) => service_keys(service).collect(),
         _ => Vec::new(),
     }
 }

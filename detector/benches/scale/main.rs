@@ -1,29 +1,29 @@
 //! How long a diagnosis takes, and how much memory, on clusters of growing size.
 //!
 //! Run by hand: `cargo bench -p crashbook-detector`. The figures, with the machine's size, are in
-//! docs/performance.md. Times are the processor's: other work on the machine does not count; but
-//! medians are of elapsed times, for the processor's are not told that finely.
+//! docs/performance.md. Times are the processor's: other work on the machine counts only by what it
+//! takes from caches.
 
 #![expect(clippy::print_stdout, reason = "the figures are its result")]
 
 mod cluster;
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crashbook_detector::facts::Pod;
 use crashbook_detector::{Engine, Kind, Object, Observation};
 use jiff::{SignedDuration, Timestamp};
 use mimalloc::MiMalloc;
+use rustix::time::{ClockId, clock_gettime};
 
 /// As the command line has it.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How many observations are decoded before they are fed, one at a time: a look at the clock for
-/// each would cost as much as what it measures, and many at once would not fit a processor's cache.
+/// each would show in what it measures, and many at once would not fit a processor's cache.
 const BATCH: usize = 16;
 
 fn main() {
@@ -90,9 +90,9 @@ fn measure(nodes: usize, pods: usize) {
     let seconds = seconds_pass(&mut engine, now);
     println!(
         "{nodes:7} {pods:7} {objects:8} {:>8} {:>7} {:>7} {verdicts:9} {peak:9} {:>18} {:>18} {:>16}",
-        format!("{:.2} s", decoding.as_secs_f64()),
-        format!("{:.2} s", feeding.as_secs_f64()),
-        format!("{:.2} s", judging.as_secs_f64()),
+        format!("{:.3} s", decoding.as_secs_f64()),
+        format!("{:.3} s", feeding.as_secs_f64()),
+        format!("{:.3} s", judging.as_secs_f64()),
         micros(healthy),
         micros(failing),
         seconds,
@@ -116,10 +116,10 @@ fn micros(time: Duration) -> String {
 fn judged_again(engine: &mut Engine, sample: Vec<Pod>, now: Timestamp) -> Duration {
     let changed = sample.into_iter().enumerate().map(|(index, mut pod)| {
         pod.status.message = Some(format!("seen again {index}").into());
-        let start = Instant::now();
+        let start = processor_time();
         engine.observe(Observation::Applied(Object::Pod(Arc::new(pod))), now);
         engine.verdicts();
-        start.elapsed()
+        processor_time() - start
     });
     let mut times: Vec<Duration> = changed.collect();
     times.sort();
@@ -130,10 +130,10 @@ fn judged_again(engine: &mut Engine, sample: Vec<Pod>, now: Timestamp) -> Durati
 /// quarter of an hour.
 fn seconds_pass(engine: &mut Engine, now: Timestamp) -> String {
     let passed = (1..=900).map(|second| {
-        let start = Instant::now();
+        let start = processor_time();
         engine.advance(now + SignedDuration::from_secs(second));
         engine.verdicts();
-        start.elapsed()
+        processor_time() - start
     });
     let mut times: Vec<Duration> = passed.collect();
     times.sort();
@@ -144,20 +144,10 @@ fn seconds_pass(engine: &mut Engine, now: Timestamp) -> String {
     )
 }
 
-/// How long the first thread, which does everything here, has run on a processor.
-///
-/// Source: `Documentation/scheduler/sched-stats.rst` of Linux.
+/// How long this thread, which does everything here, has run on a processor.
 fn processor_time() -> Duration {
-    // Opened once: to open it each time would show in the figures, so often is it asked for.
-    static STATS: LazyLock<File> = LazyLock::new(|| {
-        File::open("/proc/self/schedstat").expect("Linux tells of processor time")
-    });
-    let mut text = [0; 64];
-    let length = STATS.read_at(&mut text, 0).unwrap_or_default();
-    let text = str::from_utf8(&text[..length]).unwrap_or_default();
-    let nanoseconds = text.split_whitespace().next();
-    let nanoseconds = nanoseconds.and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or_default())
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.try_into().expect("time is not negative")
 }
 
 fn peak_memory_mib() -> u64 {

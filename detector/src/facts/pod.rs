@@ -156,9 +156,17 @@ impl PodStatus {
                 symbols.share(reason);
             }
         }
+    }
+
+    /// Lets the names of containers be held once for all pods of a controller.
+    pub(crate) fn share_names(&mut self, sibling: &PodStatus) {
+        let others = sibling.init_container_statuses.iter();
+        let others = others.chain(&sibling.container_statuses);
         let statuses = self.init_container_statuses.iter_mut();
-        for status in statuses.chain(&mut self.container_statuses) {
-            symbols.share(&mut status.name);
+        for (status, other) in statuses.chain(&mut self.container_statuses).zip(others) {
+            if status.name == other.name {
+                status.name = other.name.clone();
+            }
         }
     }
 }
