@@ -138,6 +138,8 @@ fn order(finding: &Finding) -> impl Ord + use<'_> {
         &finding.subject.kind,
         &finding.culprit,
         finding.confidence,
+        // Of several pods the one whose words are known tells more.
+        std::cmp::Reverse(finding.evidence.len()),
         finding.since,
         &finding.container,
         &finding.summary,

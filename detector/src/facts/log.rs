@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 /// Which of a container's runs a log is said to be of.
@@ -37,14 +39,29 @@ impl LogLine {
         {
             return Self {
                 at: Some(at),
-                text: rest.to_owned(),
+                text: plain(rest).into_owned(),
             };
         }
         Self {
             at: None,
-            text: line.into_owned(),
+            text: plain(&line).into_owned(),
         }
     }
+}
+
+/// A text without what colours it on a terminal.
+fn plain(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = "\u{1b}[";
+    if !text.contains(BEGIN) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(BEGIN);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit() && !";?".contains(c));
+        plain.extend(end.and_then(|end| part.get(end + 1..)));
+    }
+    Cow::Owned(plain)
 }
 
 /// The end of what one run of a container printed.
@@ -69,4 +86,18 @@ pub struct Log {
 impl Log {
     /// The most lines that are kept of a run.
     pub const MAX_LINES: usize = 200;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_left_out() {
+        let line = LogLine::parse(b"\x1b[31m[Nest] 1 \x1b[38;5;3mERROR\x1b[0m no\x1b[");
+        assert_eq!(line.text, "[Nest] 1 ERROR no");
+        let line = LogLine::parse(b"2026-11-24T12:00:00Z \x1b[2mapi\x1b[0m: up");
+        assert_eq!(line.text, "api: up");
+        assert!(line.at.is_some());
+    }
 }

@@ -39,7 +39,7 @@ use serde_json::json;
 
 use crate::facts::{ContainerRole, Pod};
 use crate::finding::Finding;
-use crate::rules::runs::{self, Ended, Printed};
+use crate::rules::runs::{self, Ended, LastWords, Printed};
 use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
@@ -58,12 +58,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if runs::killer(&ended, pod, view).is_some() || runs::may_be_mended(&ended, pod, view) {
             continue;
         }
-        let (lines, unread) = match runs::printed(&ended, pod, view) {
-            Printed::Read(words) => (runs::last_lines(&words.lines), None),
-            Printed::Unavailable(why) => (Vec::new(), why),
+        let (words, unread) = match runs::printed(&ended, pod, view) {
+            Printed::Read(words) => (runs::last_words(&words), None),
+            Printed::Unavailable(why) => (LastWords::default(), why),
             Printed::Awaited => continue,
         };
-        findings.push(finding(&ended, (lines, unread), pod, view));
+        findings.push(finding(&ended, (words, unread), pod, view));
     }
 }
 
@@ -74,23 +74,20 @@ fn is_explained(ended: &Ended<'_>) -> bool {
     matches!(reason, Some("OOMKilled" | "ContainerStatusUnknown" | "Unknown"))
 }
 
-fn finding(ended: &Ended<'_>, (lines, unread): (Vec<String>, Option<&str>), pod: &Pod, view: &View<'_>) -> Finding {
+fn finding(ended: &Ended<'_>, (words, unread): (LastWords, Option<&str>), pod: &Pod, view: &View<'_>) -> Finding {
     let workload = view.workload(pod);
     let name = ended.container.name();
     let exit_code = ended.run.exit_code;
     let times = if ended.times > 1 { format!(", {} times so far", ended.times) } else { String::new() };
-    let words = match lines.last() {
-        Some(line) => format!("; its last words: {line}"),
-        None => String::new(),
-    };
+    let last = words.last.as_ref().map(|line| format!("; its last words: {line}")).unwrap_or_default();
     let summary = format!(
-        "Container {name} of {} fails with exit code {exit_code}{times}, and nothing that is known explains it{words}",
+        "Container {name} of {} fails with exit code {exit_code}{times}, and nothing that is known explains it{last}",
         workload.reference
     );
-    let said = lines.last().map(String::as_str).or(unread).map(|quote| Evidence {
+    let unread = unread.map(|why| Evidence {
         object: pod.reference(),
-        field: format!("log {name}"),
-        quote: quote.to_owned(),
+        field: "log".to_owned(),
+        quote: why.to_owned(),
         at: ended.at(),
     });
     let previous = if ended.container.is_running() { " --previous" } else { "" };
@@ -106,8 +103,9 @@ fn finding(ended: &Ended<'_>, (lines, unread): (Vec<String>, Option<&str>), pod:
     .confidence(Confidence::Likely)
     .detail("container", name)
     .detail("exitCode", exit_code)
-    .detail("lastLines", json!(lines))
+    .detail("lastLines", json!(words.lines))
     .evidence([ended.evidence(pod)])
-    .evidence(said)
+    .evidence(words.telling)
+    .evidence(unread)
     .remedy("Read what the program printed before it failed", command)
 }

@@ -27,9 +27,9 @@
 
 use crate::facts::{ContainerRole, Pod};
 use crate::finding::Finding;
-use crate::rules::runs::{self, Printed};
+use crate::rules::runs::{self, LastWords, Printed};
 use crate::rules::{Judge, Rule};
-use crate::verdict::{Class, Evidence};
+use crate::verdict::Class;
 use crate::view::View;
 
 pub(super) const RULE: Rule =
@@ -46,25 +46,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         if runs::killer(&ended, pod, view).is_some() || runs::may_be_mended(&ended, pod, view) {
             continue;
         }
-        let lines = match runs::printed(&ended, pod, view) {
-            Printed::Read(words) => runs::last_lines(&words.lines),
-            Printed::Unavailable(_) => Vec::new(),
+        let words = match runs::printed(&ended, pod, view) {
+            Printed::Read(words) => runs::last_words(&words),
+            Printed::Unavailable(_) => LastWords::default(),
             Printed::Awaited => continue,
         };
         let workload = view.workload(pod);
         let name = ended.container.name();
         let exit_code = ended.run.exit_code;
-        let words = lines.last().map(|line| format!("; its last words: {line}")).unwrap_or_default();
+        let last = words.last.as_ref().map(|line| format!("; its last words: {line}")).unwrap_or_default();
         let summary = format!(
-            "Init container {name} of {} fails with exit code {exit_code}, so its containers do not start{words}",
+            "Init container {name} of {} fails with exit code {exit_code}, so its containers do not start{last}",
             workload.reference
         );
-        let said = lines.last().map(|line| Evidence {
-            object: pod.reference(),
-            field: "log".to_owned(),
-            quote: line.clone(),
-            at: ended.at(),
-        });
         let culprit = workload.culprit(&ended.container.path());
         let command = format!("kubectl logs {} -n {} -c {name}", pod.name, pod.namespace);
         let since = ended.since(pod, view);
@@ -74,7 +68,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 .detail("container", name)
                 .detail("exitCode", exit_code)
                 .evidence([ended.evidence(pod)])
-                .evidence(said)
+                .evidence(words.telling)
                 .remedy("Read what the init container printed before it failed", command),
         );
     }

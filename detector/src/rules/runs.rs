@@ -10,6 +10,7 @@ use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
 use crate::kubernetes::references::{Source, config_references};
 use crate::object::Kind;
 use crate::rules::{access_denied, dependency_refusing, dependency_unreachable, failing, policy};
+use crate::signatures::{self, Level};
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::{self, LONGEST, Words};
@@ -267,19 +268,86 @@ fn goes_another_way(ended: &Ended<'_>, pod: &Pod, view: &View<'_>) -> bool {
     is_whole && !last.lines.iter().any(|before| plain(before) == plain(line))
 }
 
-/// The last lines for people to read: at most five that are not empty and not the same, each cut.
-pub(super) fn last_lines(lines: &[LogLine]) -> Vec<String> {
+/// What a run printed last, for people to read.
+#[derive(Default)]
+pub(super) struct LastWords {
+    /// At most five lines that are not empty, not the same and no places in the program, each cut;
+    /// those that tell of a trouble among them.
+    pub lines: Vec<String>,
+    /// The line that tells most.
+    pub last: Option<String>,
+    /// It, and another that tells of a trouble, as evidence.
+    pub telling: Vec<Evidence>,
+}
+
+/// Picks what people want to read of a run's last lines.
+pub(super) fn last_words(words: &Words<'_>) -> LastWords {
     const MOST: usize = 5;
+    const TELLING: usize = 2;
     const WIDTH: usize = 240;
     let mut seen = BTreeSet::new();
-    let mut last: Vec<String> = lines
+    let lines: Vec<&LogLine> = words
+        .lines
         .iter()
         .rev()
-        .map(|line| line.text.trim_end())
-        .filter(|text| !text.is_empty() && seen.insert(*text))
-        .take(MOST)
-        .map(|text| text.chars().take(WIDTH).collect())
+        .take(failing::MOST_LINES)
+        .filter(|line| {
+            let text = line.text.trim_end();
+            !text.is_empty() && !is_place(text) && seen.insert(text)
+        })
         .collect();
-    last.reverse();
-    last
+    let tells = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| tells_of_trouble(&line.text));
+    let mut telling: Vec<usize> = tells.map(|(at, _)| at).take(TELLING).collect();
+    if telling.is_empty() && !lines.is_empty() {
+        telling.push(0);
+    }
+    let rest = (0..lines.len()).filter(|at| !telling.contains(at));
+    let mut shown: Vec<usize> = telling.iter().copied().chain(rest).take(MOST).collect();
+    shown.sort_unstable();
+    let line = |at: &usize| lines.get(*at).copied();
+    let cut = |line: &LogLine| -> String { line.text.trim_end().chars().take(WIDTH).collect() };
+    LastWords {
+        lines: shown.iter().rev().filter_map(line).map(cut).collect(),
+        last: telling.first().and_then(line).map(cut),
+        telling: telling
+            .iter()
+            .filter_map(line)
+            .map(|line| words.evidence(line))
+            .collect(),
+    }
+}
+
+/// Whether a line of a stack trace only names a place in the program.
+fn is_place(text: &str) -> bool {
+    let text = text.trim_start();
+    let starts = ["at ", "... ", "File \"", "from /", "goroutine ", "^", "~"];
+    starts.iter().any(|start| text.starts_with(start))
+        || text.contains(".go:") && text.contains(" +0x")
+}
+
+/// Whether a program calls a line an error, or its words do.
+fn tells_of_trouble(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "error:",
+        "exception:",
+        "exception in ",
+        "panic:",
+        "panicked at",
+        "fatal",
+        "failed",
+        "cannot ",
+        "could not ",
+        "unable to ",
+        "no such ",
+    ];
+    match signatures::level(text) {
+        Some(level) => level == Level::Error,
+        None => {
+            let text = text.to_lowercase();
+            WORDS.iter().any(|word| text.contains(word))
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! asks sees to that. What the state of objects can tell is not asked of words.
 
 mod endpoints;
+mod levels;
 mod literals;
 mod table;
 
@@ -72,6 +73,17 @@ impl Meaning {
     }
 }
 
+/// How a program ranks what it prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It only tells.
+    Note,
+    /// It goes on in spite of it.
+    Warning,
+    /// It cannot go on, or not with this.
+    Error,
+}
+
 /// One kind of line that programs print.
 struct Signature {
     meaning: Meaning,
@@ -114,6 +126,11 @@ pub fn prepare() {
         pattern.get_or_init(|| compiled(index));
     }
     endpoints::prepare();
+}
+
+/// How a program ranks a line; none where the line does not tell.
+pub fn level(line: &str) -> Option<Level> {
+    levels::level(line)
 }
 
 fn compiled(index: usize) -> Option<Regex> {

@@ -94,6 +94,29 @@ fn a_crash_that_nothing_explains() {
 }
 
 #[test]
+fn the_line_that_tells_is_quoted_and_not_where_it_happened() {
+    let words = "Exception in thread \"main\" app.Broken: Validate failed: checksum mismatch\n\tat app.Main.main(Main.java:7)\nINFO stopping\nINFO stopped\nINFO one\nINFO two\nINFO three\n\t... 20 more";
+    let verdicts = State::of(&crashing(EXIT_1))
+        .log(Run::Current, words)
+        .verdicts();
+    let quotes: Vec<&str> = verdicts[0]
+        .evidence
+        .iter()
+        .map(|one| one.quote.as_str())
+        .collect();
+    assert_eq!(
+        quotes[1..],
+        ["Exception in thread \"main\" app.Broken: Validate failed: checksum mismatch"]
+    );
+    let lines = verdicts[0].detail["lastLines"].to_string();
+    assert!(lines.starts_with("[\"Exception in thread"), "{lines}");
+    assert!(
+        !lines.contains("more") && lines.ends_with("three\"]"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn its_log_is_waited_for() {
     let state = State::of(&crashing(EXIT_1)).at("2026-11-24T11:59:41Z");
     state.says(&[]);
