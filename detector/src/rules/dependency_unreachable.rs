@@ -79,6 +79,15 @@ pub(super) fn missed<'a, 'p>(
         let given = tried::in_configuration(pod, &failing.container, view);
         let found = in_words(pod, &failing, &given, view)
             .or_else(|| in_configuration(pod, &failing, said.meaning, &given, view));
+        // Programs that serve well look for news of themselves: only what one was told to connect
+        // to is missed by it.
+        let is_missed = |found: &Found<'_>| {
+            failing.ended.is_some()
+                || !failing.container.is_ready()
+                || !found.is_news
+                || tried::may_hold(pod, &failing.container, &found.host, view)
+        };
+        let found = found.filter(is_missed);
         missed.extend(found.map(|found| (failing, found)));
     }
     for waiting in failing::waiting(pod, view) {
@@ -117,6 +126,8 @@ pub(super) struct Found<'a> {
     culprit: Option<Culprit>,
     because: &'static str,
     confidence: Confidence,
+    /// Whether it lies outside the cluster, and nothing that the container was given names it.
+    is_news: bool,
     evidence: Vec<Evidence>,
     explained_by: Vec<Reference>,
 }
@@ -201,6 +212,7 @@ fn at_home<'a>(
         culprit: same.or(named).map(|one| one.culprit.clone()),
         because: "is the pod itself, where nothing listens",
         confidence: Confidence::Likely,
+        is_news: false,
         evidence: Vec::new(),
         explained_by: Vec::new(),
     })
@@ -330,6 +342,7 @@ fn found<'a>(
         culprit: holder(),
         because,
         confidence,
+        is_news: matches!(host, Host::Outside | Host::Address(_)) && holder().is_none(),
         evidence: Vec::new(),
         explained_by: Vec::new(),
     };

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
 use crate::facts::{Container, ContainerRole, LogLine, Pod};
-use crate::signatures::{self, Meaning, Said};
+use crate::rules::given;
+use crate::signatures::{self, Level, Meaning, Said, endpoints};
 use crate::verdict::Evidence;
 use crate::view::View;
 use crate::words::Words;
@@ -15,8 +16,16 @@ const LAST: SignedDuration = SignedDuration::from_secs(90);
 /// The most lines, from the end, that tell of how a run ended, or how it is.
 pub(super) const MOST_LINES: usize = 80;
 
-/// How old the last words of a run under way may be for them to tell how it is.
+/// How old the last words of a run under way may be for them to tell how it is, where it does not
+/// say them more rarely.
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// How rarely a run under way may say that it fails.
+const RAREST: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many other lines may stand between two failures for them to be one trouble: of a container
+/// that is ready, which has other things to say; and of one that is not.
+const BETWEEN: (usize, usize) = (3, 20);
 
 /// How long an init container may run before it is said to wait for what does not come.
 const WAITS: SignedDuration = SignedDuration::from_secs(60);
@@ -61,10 +70,12 @@ impl Failing<'_, '_> {
     /// that it could not connect only where it said nothing else; and that it waited for something
     /// in vain, it does not say for what, only where the API server refused it nothing.
     pub fn main(&self) -> Option<(&LogLine, &Said)> {
+        let counts = |(line, said): &(&LogLine, &Said)| !self.goes_on_after(line, said.meaning);
         let main = self
             .said()
+            .filter(counts)
             .find(|(_, said)| said.meaning != Meaning::NotConnected)
-            .or_else(|| self.said().next())?;
+            .or_else(|| self.said().find(counts))?;
         let (_, said) = main;
         let waited = said.meaning == Meaning::TimedOut && said.field("host").is_none();
         let denied = || {
@@ -72,6 +83,26 @@ impl Failing<'_, '_> {
                 .find(|(_, said)| said.meaning == Meaning::AccessDenied)
         };
         waited.then(denied).flatten().or(Some(main))
+    }
+
+    /// Whether the program itself calls it a warning, or less, and says later what it calls an
+    /// error: it would have ended at once, had it been for this. A connection may be tried until
+    /// it gives up.
+    fn goes_on_after(&self, line: &LogLine, meaning: Meaning) -> bool {
+        let is_tried = meaning.is_of_connection()
+            || matches!(
+                meaning,
+                Meaning::AccessDenied
+                    | Meaning::LoginRefused
+                    | Meaning::WorkRefused
+                    | Meaning::Untrusted
+            );
+        let is_error = |line: &LogLine| signatures::level(&line.text) == Some(Level::Error);
+        let lines = self.lines();
+        let at = lines.iter().position(|other| std::ptr::eq(other, line));
+        !is_tried
+            && signatures::level(&line.text).is_some_and(|level| level < Level::Error)
+            && at.is_some_and(|at| lines[at + 1..].iter().any(is_error))
     }
 
     /// The main thing that it said, if it means this.
@@ -179,7 +210,15 @@ fn crashing<'a, 'p>(
         return None;
     }
     let symptom = crash.evidence(pod, &container);
-    let (from, said) = last_words(crash.words.as_ref());
+    let (from, mut said) = last_words(crash.words.as_ref());
+    // A value that it was not given is one that it read or was sent: what it does with that is its
+    // own affair.
+    let lines = crash.words.as_ref().map_or(&[][..], |words| &words.lines);
+    let lines = lines.get(from..).unwrap_or_default();
+    said.retain(|(at, said)| {
+        said.meaning != Meaning::ValueRefused
+            || given::refused(pod, &container, said, (lines, *at), view).is_some()
+    });
     Some(Failing {
         container,
         ended: Some(crash.ended),
@@ -207,34 +246,62 @@ fn running<'a, 'p>(
         return None;
     }
     let words = view.words_of_present_run(pod, &container)?;
-    let (from, said) = last_words(Some(&words));
+    let from = words.lines.len().saturating_sub(MOST_LINES);
     let lines = words.lines.get(from..).unwrap_or_default();
-    // A server says of others, and goes on serving, that it refuses them.
-    let is_refused = |meaning| match meaning {
+    let is_ready = container.is_ready();
+    // A server says of others, and goes on serving, that it refuses them, or that they are gone.
+    let tells = |line: &LogLine, said: &Said| match said.meaning {
         Meaning::AccessDenied => true,
-        Meaning::LoginRefused | Meaning::WorkRefused => !container.is_ready(),
+        Meaning::LoginRefused | Meaning::WorkRefused => !is_ready,
+        meaning if meaning.is_of_connection() => {
+            !is_ready || said.field("host").is_some() || !endpoints(&line.text).is_empty()
+        }
         _ => false,
     };
-    let tells =
-        |(_, said): &&(usize, Said)| said.meaning.is_of_connection() || is_refused(said.meaning);
-    let told: Vec<_> = said.iter().filter(tells).collect();
-    let (last, _) = told.last()?;
-    let after = lines.get(last + 1..).unwrap_or_default();
-    if told.len() < 2 || after.iter().filter(|line| !goes_on(&line.text)).count() > 1 {
+    // From the last to the first, as long as little else is said between them.
+    let most = if is_ready { BETWEEN.0 } else { BETWEEN.1 };
+    let mut said: Vec<(usize, Said)> = Vec::new();
+    let mut others = 0;
+    for (index, line) in lines.iter().enumerate().rev() {
+        match signatures::read(&line.text).filter(|said| tells(line, said)) {
+            Some(found) => {
+                others = 0;
+                said.push((index, found));
+            }
+            None if !goes_on(&line.text) => others += 1,
+            None => {}
+        }
+        if others > if said.is_empty() { 1 } else { most } {
+            break;
+        }
+    }
+    said.reverse();
+    let moments: Vec<Timestamp> = said
+        .iter()
+        .filter_map(|(index, _)| time_of(lines.get(*index)?))
+        .collect();
+    let is_timed = moments.len() == said.len();
+    let (first, last) = (moments.first().copied(), moments.last().copied());
+    // What it says of one moment in many words it says once.
+    let is_one = |(first, last): (Timestamp, Timestamp)| {
+        is_ready && last.duration_since(first) < SignedDuration::from_secs(1)
+    };
+    if said.len() < 2 || is_timed && first.zip(last).is_some_and(is_one) {
         return None;
     }
     // A program that prints only its failures goes silent when all is well again.
-    if let Some(at) = lines.get(*last).and_then(|line| line.at)
-        && !view.within(at, RECENT)
-    {
-        return None;
+    if let Some(last) = last.filter(|_| is_timed) {
+        let before = moments.iter().rev().nth(1).copied().unwrap_or(last);
+        let pause = last.duration_since(before).min(RAREST);
+        if !view.within(last, RECENT.max(pause.saturating_mul(2))) {
+            return None;
+        }
     }
-    let first = told.first().and_then(|(first, _)| lines.get(*first)?.at);
     let since = first.or(container.running_since())?;
     let symptom = container.evidence(
         pod,
         "state.running",
-        if container.is_ready() {
+        if is_ready {
             "running, and failing"
         } else {
             "running, not ready"
@@ -251,6 +318,28 @@ fn running<'a, 'p>(
         from,
         said,
     })
+}
+
+/// When a line was printed, by the kubelet or by its own words.
+fn time_of(line: &LogLine) -> Option<Timestamp> {
+    const EARLIEST: usize = 80;
+    let own = || {
+        let text = line.text.as_bytes();
+        let starts = (0..text.len().min(EARLIEST)).filter(|at| {
+            let is_digit = |offset: usize| text.get(at + offset).is_some_and(u8::is_ascii_digit);
+            (0..4).all(is_digit)
+                && text.get(at + 4) == Some(&b'-')
+                && text.get(at + 10) == Some(&b'T')
+        });
+        let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-+:.".contains(byte);
+        let mut found = starts.filter_map(|at| {
+            let rest = &text[at..];
+            let length = rest.iter().position(ends).unwrap_or(rest.len());
+            std::str::from_utf8(&rest[..length]).ok()?.parse().ok()
+        });
+        found.next()
+    };
+    line.at.or_else(own)
 }
 
 /// Whether a line goes on with what the one before says, as those of a stack trace do.

@@ -1,8 +1,16 @@
-//! What a container was given in its own specification, and the field that gives it.
+//! What a container was given, and the field that gives it.
 
-use crate::facts::Container;
-use crate::verdict::Culprit;
-use crate::view::Workload;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use crate::facts::{Container, LogLine, Pod, Secret};
+use crate::kubernetes::files;
+use crate::kubernetes::references::{ConfigReference, Source, config_references};
+use crate::kubernetes::services;
+use crate::signatures::Said;
+use crate::verdict::{Culprit, Reference};
+use crate::view::{View, Workload};
 
 /// The field of a container that names this file, argument or host: an item of its arguments or
 /// command, or a variable. What has it as a word of its own comes before what only contains it.
@@ -11,27 +19,321 @@ pub(super) fn mention(
     workload: &Workload,
     text: &str,
 ) -> Option<Culprit> {
+    let all = texts(container);
+    let mut ways: [&dyn Fn(&str) -> bool; 3] = [
+        &|given| has_word(given, text, "_-."),
+        &|given| has_word(given, text, "_"),
+        &|given| given.contains(text),
+    ];
+    let found = ways
+        .iter_mut()
+        .find_map(|is_meant| all.iter().find(|(given, _)| is_meant(given)));
+    Some(workload.culprit(&found?.1))
+}
+
+/// The arguments, command and plain variables of a container, with their fields.
+fn texts<'c>(container: &Container<'c>) -> Vec<(&'c str, String)> {
     let (path, spec) = (container.path(), container.spec);
     let args = spec.args.iter().flatten().enumerate();
     let command = spec.command.iter().flatten().enumerate();
     let variables = spec.env.iter().flatten().enumerate();
     let variables = variables.filter_map(|(at, variable)| Some((at, variable.value.as_ref()?)));
-    let all: Vec<(&String, String)> = args
-        .map(|(at, given)| (given, format!("{path}.args[{at}]")))
-        .chain(command.map(|(at, given)| (given, format!("{path}.command[{at}]"))))
-        .chain(variables.map(|(at, given)| (given, format!("{path}.env[{at}].value"))))
-        .collect();
-    let as_word = all.iter().find(|(given, _)| is_word_of(text, given));
-    let (_, field) = as_word.or_else(|| all.iter().find(|(given, _)| given.contains(text)))?;
-    Some(workload.culprit(field))
+    args.map(|(at, given)| (given.as_str(), format!("{path}.args[{at}]")))
+        .chain(command.map(|(at, given)| (given.as_str(), format!("{path}.command[{at}]"))))
+        .chain(variables.map(|(at, given)| (given.as_str(), format!("{path}.env[{at}].value"))))
+        .collect()
 }
 
-/// Whether a text stands by itself in another: what is around it cannot go on with it.
-fn is_word_of(text: &str, given: &str) -> bool {
-    let goes_on = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+/// Whether a text stands by itself in another: what is around it cannot go on with it, be it a
+/// letter, a digit, or one of the joints.
+fn has_word(given: &str, text: &str, joints: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || joints.contains(c);
     given.match_indices(text).any(|(at, _)| {
         let before = given.get(..at).unwrap_or_default();
         let after = given.get(at + text.len()..).unwrap_or_default();
         !before.ends_with(goes_on) && !after.starts_with(goes_on) && !after.starts_with('/')
     })
+}
+
+/// A variable of a container.
+pub(super) struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; none where a Secret, or the pod itself, holds it.
+    pub value: Option<String>,
+    /// The field that gives it.
+    pub culprit: Culprit,
+}
+
+/// The variables that a container was given.
+pub(super) fn variables(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Vec<Variable> {
+    let workload = view.workload(pod);
+    let path = container.path();
+    let mut variables = Vec::new();
+    for (index, variable) in container.spec.env.iter().flatten().enumerate() {
+        let field = format!("{path}.env[{index}]");
+        let from = variable.value_from.as_ref();
+        let of_pod = from.and_then(|from| from.field_ref.as_ref());
+        let held = files::holder_of_variable(container, &variable.name);
+        let (value, culprit) = match (&variable.value, held) {
+            (Some(value), _) => {
+                let culprit = workload.culprit(&format!("{field}.value"));
+                (Some(value.clone()), culprit)
+            }
+            (None, Some(held)) => {
+                let map = || view.get::<ConfigMap>(&pod.namespace, &held.name).found();
+                let map = (held.source == Source::ConfigMap).then(map).flatten();
+                let value = map.and_then(|map| map.data.as_ref()?.get(&held.key).cloned());
+                (value, held.culprit(&pod.namespace))
+            }
+            (None, None) => {
+                let namespace = of_pod.filter(|from| from.field_path == "metadata.namespace");
+                let value = namespace.map(|_| pod.namespace.clone());
+                (value, workload.culprit(&field))
+            }
+        };
+        variables.push(Variable {
+            name: variable.name.clone(),
+            value,
+            culprit,
+        });
+    }
+    for from in container.spec.env_from.iter().flatten() {
+        let prefix = from.prefix.as_deref().unwrap_or_default();
+        let mut add = |key: &str, value: Option<String>, holder: Reference| {
+            variables.push(Variable {
+                name: format!("{prefix}{key}"),
+                value,
+                culprit: holder.field(format!("data[{key:?}]")),
+            });
+        };
+        if let Some(source) = &from.config_map_ref {
+            let map = view.get::<ConfigMap>(&pod.namespace, &source.name).found();
+            for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
+                let holder = Reference::namespaced("ConfigMap", &pod.namespace, &source.name);
+                add(key, Some(value.clone()), holder);
+            }
+        }
+        if let Some(source) = &from.secret_ref {
+            let secret = view.get::<Secret>(&pod.namespace, &source.name).found();
+            for key in secret.iter().flat_map(|secret| &secret.keys) {
+                let holder = Reference::namespaced("Secret", &pod.namespace, &source.name);
+                add(key, None, holder);
+            }
+        }
+    }
+    variables
+}
+
+/// The variable of this name, as programs write it: `server.port` and `serverPort` are SERVER_PORT.
+pub(super) fn named<'v>(variables: &'v [Variable], name: &str) -> Option<&'v Variable> {
+    let exact = variables.iter().find(|variable| variable.name == name);
+    exact.or_else(|| {
+        let plain = plain(name);
+        variables
+            .iter()
+            .find(|variable| self::plain(&variable.name) == plain)
+    })
+}
+
+/// The variable that a text names; or the only one whose name ends with what the text calls a
+/// setting, for programs leave out what all of their variables begin with.
+pub(super) fn named_in<'v>(variables: &'v [Variable], text: &str) -> Option<&'v Variable> {
+    const SHORTEST: usize = 3;
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    let words = text
+        .split(|c| !is_of_name(c))
+        .map(|word| word.trim_matches(['.', ':', '-']));
+    let words: Vec<&str> = words.filter(|word| word.len() > SHORTEST).collect();
+    let exact = words
+        .iter()
+        .find_map(|word| variables.iter().find(|variable| variable.name == *word));
+    let settings = || {
+        words
+            .iter()
+            .map(|word| plain(word))
+            .filter(|word| word.contains('_'))
+    };
+    let alike = || {
+        settings().find_map(|word| {
+            variables
+                .iter()
+                .find(|variable| plain(&variable.name) == word)
+        })
+    };
+    let ending = || {
+        settings().find_map(|word| {
+            let end = format!("_{word}");
+            let mut all = variables
+                .iter()
+                .filter(|variable| plain(&variable.name).ends_with(&end));
+            all.next().filter(|_| all.next().is_none())
+        })
+    };
+    exact.or_else(alike).or_else(ending)
+}
+
+/// A name in capitals, its parts joined by one line each.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len() + 4);
+    let mut before = '_';
+    for c in name.chars() {
+        let is_hump = c.is_ascii_uppercase() && before.is_ascii_lowercase();
+        let is_joint = !c.is_ascii_alphanumeric();
+        if (is_hump || is_joint) && !plain.ends_with('_') && !plain.is_empty() {
+            plain.push('_');
+        }
+        if !is_joint {
+            plain.push(c.to_ascii_uppercase());
+        }
+        before = c;
+    }
+    plain.trim_end_matches('_').to_owned()
+}
+
+/// What gives a container a value that its program refuses.
+pub(super) struct Giver {
+    /// The field that gives it.
+    pub culprit: Culprit,
+    /// The variable, where it is one.
+    pub variable: Option<String>,
+}
+
+/// What gives a container the value that it refuses, by its words; none where it was not given it,
+/// so that it is one that it read or was sent. What the line before or after names counts where
+/// its value is not known to be another.
+pub(super) fn refused(
+    pod: &Pod,
+    container: &Container<'_>,
+    said: &Said,
+    (lines, at): (&[LogLine], usize),
+    view: &View<'_>,
+) -> Option<Giver> {
+    const AROUND: usize = 3;
+    let variables = variables(pod, container, view);
+    let giver = |variable: &Variable| Giver {
+        culprit: variable.culprit.clone(),
+        variable: Some(variable.name.clone()),
+    };
+    let value = said.field("value");
+    let line = lines.get(at).map_or("", |line| &line.text);
+    let name = said.field("name");
+    let by_name = name.map_or_else(
+        || named_in(&variables, line),
+        |name| named(&variables, name),
+    );
+    if by_name.is_some() || value.is_none() {
+        return by_name.map(giver);
+    }
+    let value = value?;
+    let exact = variables
+        .iter()
+        .find(|variable| variable.value.as_deref() == Some(value));
+    if let Some(variable) = exact {
+        return Some(giver(variable));
+    }
+    if let Some(link) = service_link(pod, value, view) {
+        return Some(link);
+    }
+    let may_be = |variable: &&Variable| {
+        variable
+            .value
+            .as_ref()
+            .is_none_or(|known| known.contains(value))
+    };
+    let around = lines.get(at.saturating_sub(AROUND)..).unwrap_or_default();
+    let around = || {
+        around
+            .iter()
+            .take(2 * AROUND)
+            .map(|line| line.text.as_str())
+    };
+    let nearby = around()
+        .filter_map(|line| named_in(&variables, line))
+        .find(may_be);
+    if let Some(variable) = nearby {
+        return Some(giver(variable));
+    }
+    let workload = view.workload(pod);
+    // It may come with the image.
+    if let Some(name) = around().find_map(looked_up) {
+        return Some(Giver {
+            culprit: workload.culprit(&format!("{}.env", container.path())),
+            variable: Some(name.to_owned()),
+        });
+    }
+    let given = texts(container);
+    let argument = given
+        .iter()
+        .find(|(given, _)| has_word(given, value, "_-."));
+    let culprit = argument.map(|(_, field)| workload.culprit(field));
+    let culprit = culprit.or_else(|| in_text(pod, value, view))?;
+    Some(Giver {
+        culprit,
+        variable: None,
+    })
+}
+
+/// The variable that a line of a program's source looks up.
+fn looked_up(line: &str) -> Option<&str> {
+    const WAYS: &[&str] = &[
+        "environ[",
+        "environ.get(",
+        "etenv(",
+        "ENV[",
+        "ENV.fetch(",
+        "process.env.",
+    ];
+    let (at, way) = WAYS.iter().find_map(|way| Some((line.find(way)?, way)))?;
+    let rest = line.get(at + way.len()..)?.trim_start_matches(['"', '\'']);
+    let end = rest
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
+    rest.get(..end).filter(|name| !name.is_empty())
+}
+
+/// The variable that the kubelet makes of a Service, `NAME_PORT=tcp://10.96.0.7:80`, where a text
+/// holds its value: it stands in the way of the program's own of that name.
+pub(super) fn service_link(pod: &Pod, text: &str, view: &View<'_>) -> Option<Giver> {
+    let (_, rest) = text.split_once("tcp://")?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
+    let address: IpAddr = rest.get(..end)?.parse().ok()?;
+    let is_near = |service: &&k8s_openapi::api::core::v1::Service| {
+        service.metadata.namespace.as_deref() == Some(pod.namespace.as_str())
+    };
+    let service = view.services_at(address).find(is_near)?;
+    if pod.spec.enable_service_links == Some(false) {
+        return None;
+    }
+    Some(Giver {
+        culprit: view.workload(pod).culprit("spec.enableServiceLinks"),
+        variable: Some(format!(
+            "{}_PORT",
+            plain(&services::reference(service).name)
+        )),
+    })
+}
+
+/// The key of a ConfigMap of the pod in whose text this stands as a word.
+pub(super) fn in_text(pod: &Pod, text: &str, view: &View<'_>) -> Option<Culprit> {
+    const SHORTEST: usize = 3;
+    if text.len() < SHORTEST {
+        return None;
+    }
+    let holds = |reference: ConfigReference| {
+        let map = view
+            .get::<ConfigMap>(&pod.namespace, &reference.name)
+            .found()?;
+        let mut texts = map.data.iter().flatten();
+        let (key, _) = texts.find(|(_, held)| has_word(held, text, "_-"))?;
+        let object = Reference::namespaced("ConfigMap", &pod.namespace, &reference.name);
+        Some(object.field(format!("data[{key:?}]")))
+    };
+    let maps = config_references(pod).into_iter();
+    let maps = maps.filter(|reference| {
+        reference.source == Source::ConfigMap && reference.name != "kube-root-ca.crt"
+    });
+    { maps }.find_map(holds)
 }

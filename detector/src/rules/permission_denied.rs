@@ -122,8 +122,11 @@ fn finding(
     } else {
         format!("{path}.securityContext")
     };
+    // What a structured log puts around it is not for reading.
+    const LONGEST: usize = 160;
+    let told = if quote.len() > LONGEST { what } else { quote };
     let summary = format!(
-        "Container {} of {} is refused by the system: {quote}",
+        "Container {} of {} is refused by the system: {told}",
         container.name(),
         workload.reference,
     );

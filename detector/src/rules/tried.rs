@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 
 use crate::facts::{Container, Pod};
-use crate::kubernetes::files;
 use crate::kubernetes::references::{Source, config_references};
 use crate::kubernetes::services::{self, Host};
 use crate::rules::failing::Failing;
@@ -284,6 +283,32 @@ pub(super) fn holder_of(
     same.next().map(|(_, _, culprit)| culprit)
 }
 
+/// Whether a variable holds this host: one whose value is exactly that, or is not known and by its
+/// name an address.
+pub(super) fn may_hold(pod: &Pod, container: &Container<'_>, host: &str, view: &View<'_>) -> bool {
+    const ADDRESSES: &[&str] = &[
+        "URL",
+        "URI",
+        "DSN",
+        "HOST",
+        "ADDR",
+        "ENDPOINT",
+        "SERVER",
+        "CONNECTION",
+        "DATABASE",
+    ];
+    let names_an_address = |name: &str| {
+        let upper = name.to_uppercase();
+        ADDRESSES.iter().any(|part| upper.contains(part))
+    };
+    given::variables(pod, container, view)
+        .iter()
+        .any(|variable| match &variable.value {
+            Some(value) => value.eq_ignore_ascii_case(host),
+            None => names_an_address(&variable.name),
+        })
+}
+
 /// The variables that a container was given in plain text, by name and value, with the fields that
 /// give them.
 fn variables(
@@ -291,45 +316,9 @@ fn variables(
     container: &Container<'_>,
     view: &View<'_>,
 ) -> Vec<(String, String, Culprit)> {
-    let workload = view.workload(pod);
-    let path = container.path();
-    let mut variables: Vec<(String, String, Culprit)> = Vec::new();
-    for (index, variable) in container.spec.env.iter().flatten().enumerate() {
-        let field = format!("{path}.env[{index}]");
-        let of_pod = variable
-            .value_from
-            .as_ref()
-            .and_then(|from| from.field_ref.as_ref());
-        if let Some(value) = &variable.value {
-            let culprit = workload.culprit(&format!("{field}.value"));
-            variables.push((variable.name.clone(), value.clone(), culprit));
-        } else if of_pod.is_some_and(|from| from.field_path == "metadata.namespace") {
-            let culprit = workload.culprit(&field);
-            variables.push((variable.name.clone(), pod.namespace.clone(), culprit));
-        } else if let Some(held) = files::holder_of_variable(container, &variable.name)
-            && held.source == Source::ConfigMap
-            && let Some(map) = view.get::<ConfigMap>(&pod.namespace, &held.name).found()
-            && let Some(value) = map.data.as_ref().and_then(|data| data.get(&held.key))
-        {
-            variables.push((
-                variable.name.clone(),
-                value.clone(),
-                held.culprit(&pod.namespace),
-            ));
-        }
-    }
-    for from in container.spec.env_from.iter().flatten() {
-        let Some(source) = &from.config_map_ref else {
-            continue;
-        };
-        let map = view.get::<ConfigMap>(&pod.namespace, &source.name).found();
-        for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
-            let name = format!("{}{key}", from.prefix.as_deref().unwrap_or_default());
-            let culprit = Reference::namespaced("ConfigMap", &pod.namespace, &source.name);
-            variables.push((name, value.clone(), culprit.field(format!("data[{key:?}]"))));
-        }
-    }
-    variables
+    let all = given::variables(pod, container, view).into_iter();
+    all.filter_map(|variable| Some((variable.name, variable.value?, variable.culprit)))
+        .collect()
 }
 
 /// Hosts and ports that stand in two variables: `DB_HOST` and `DB_PORT`.

@@ -21,6 +21,12 @@ use table::TABLE;
 pub enum Meaning {
     /// It refuses its configuration: fields `file`, `line`, `problem`, `name`, `argument`.
     ConfigInvalid,
+    /// A value, or the name of an object, is refused, and it does not show whose it is: fields
+    /// `value`, `name`, `problem`.
+    ValueRefused,
+    /// It does not trust the certificate of what it connects to: field `problem`, where it is not
+    /// for want of the authority's certificate.
+    Untrusted,
     /// The API server refuses what it asks: fields `user`, `verb`, `resource`, `group`,
     /// `namespace`, `name`.
     AccessDenied,
@@ -194,6 +200,7 @@ const FIELDS: &[&str] = &[
     "problem",
     "resource",
     "user",
+    "value",
     "verb",
     "what",
 ];

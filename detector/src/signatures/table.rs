@@ -14,6 +14,10 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"User "(?P<user>system:serviceaccount:[^"]+)" cannot (?P<verb>[a-z]+) (?P<resource>[a-z]+(?:/[a-z]+)?)(?:\.(?P<group>[a-z0-9.]+))? (?:in the namespace "(?P<namespace>[^"]+)"|at the cluster scope)"#
         r#"User "(?P<user>[^"]+)" cannot (?P<verb>[a-z]+) path "(?P<resource>[^"]+)""#
     }
+    Untrusted {
+        r"(?P<problem>x509: (?:certificate (?:has expired or is not yet valid|is not valid for any names|is valid for [^\n]*, not |relies on legacy Common Name)|cannot validate certificate)|\bCERT_HAS_EXPIRED\b|ERR_TLS_CERT_ALTNAME_INVALID|RemoteCertificateNameMismatch|certificate has expired|No subject alternative (?:DNS )?names? )"
+        r"(?P<what>x509: certificate signed by unknown authority|PKIX path (?:building|validation) failed|unable to find valid certification path|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT|(?i:self[- ]signed certificate in (?:certificate )?chain|unable to get (?:local )?issuer certificate|certificate[ _]verify[ _]failed|invalid peer certificate|RemoteCertificateChainErrors|remote certificate is invalid))"
+    }
     ConfigInvalid {
         r"Unable to validate credentials inherited from the shell environment: (?P<problem>.+)"
     }
@@ -23,7 +27,7 @@ pub(super) const TABLE: &[Signature] = table! {
     PortInUse {
         r"bind\(\) to (?P<host>\S*):(?P<port>\d+) failed \(98: "
         r"\[emerg\].* still could not bind\(\)"
-        r"EADDRINUSE(?:: address already in use)? (?P<host>[^\s,]*?):(?P<port>\d+)"
+        r"(?:EADDRINUSE|(?i:address already in use))(?::(?: address already in use)?)? (?P<host>[^\s,]*?):(?P<port>\d+)"
         r"listen \w+ (?P<host>\S*):(?P<port>\d+): bind: (?i:address already in use)"
         r"(?i)Port (?P<port>\d+) (?:is|was) already in use"
         r"(?i)(?:could not|failed to|cannot|unable to) bind (?:to )?(?:\w+ )?(?:address |socket |server )?(?:https?://)?(?P<host>\S*?):(?P<port>\d+)\b.*(?:already in use|\(98\))"
@@ -49,7 +53,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)MongoServerError: (?:bad auth|Authentication failed)|MongoSecurityException|sasl conversation error|bad auth : Authentication failed|SCRAM\S* authentication failed"
         r"(?i)unable to authenticate (?:user|with provided credentials)(?: \[(?P<user>[^\]]+)\])?"
         r"(?i)LDAP: error code 49|Invalid credentials \(49\)|535[ -][0-9.]* .*(?:authentication|credentials)"
-        r"(?i)InvalidAccessKeyId|SignatureDoesNotMatch|security token included in the request is (?:invalid|expired)|ExpiredToken"
+        r"(?i)InvalidAccessKeyId|SignatureDoesNotMatch|InvalidClientTokenId|InvalidToken: The provided token|security token included in the request is (?:invalid|expired)|ExpiredToken"
         r"(?i)\b401[: ]+\(?Unauthorized\b|HTTP(?:/[0-9.]+)? 401\b|(?:status|code|returned|response)[ :=]+401\b|\bError 401\b|code = Unauthenticated"
         r"remote error: tls: (?:bad certificate|certificate required|unknown certificate authority|expired certificate)|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED)"
         r"Permission denied \((?:publickey|password|keyboard)"
@@ -73,7 +77,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Not authorized to access (?:topics|group)\b.*)"
         r"\* (?P<problem>Vault is sealed)"
         r"(?P<problem>We could not find your database: \S+[^.\s])"
-        r"(?P<problem>is not authorized to perform: \w+:\w+)"
+        r"(?P<problem>is not authorized to perform: \w+:\w+|AccessDenied: Access Denied)"
         r"(?i)(?P<problem>NotEnoughReplicas\w*|LEADER_NOT_AVAILABLE|\b(?:503 Service (?:Temporarily )?Unavailable|429 Too Many Requests))"
         r"(?i)(?P<problem>\b(?:(?P<passing>LOADING Redis is loading the dataset)|CLUSTERDOWN The cluster is down|MASTERDOWN Link with MASTER is down))"
     }
@@ -237,7 +241,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"can't (?:create|open|remove|cd to|execute) (?:directory )?'?(?P<what>[^':\s]+)'?: (?i:Permission denied|Read-only file system)"
         r"(?i)cannot (?:create|open|touch|remove|access|make|write|execute|change ownership of|set permissions on) (?:regular file |directory |file )?['\x22`]?(?P<what>[^'\x22:]+)[^:]*: (?:Permission denied|Read-only file system|Operation not permitted)"
         r#"(?i)could not (?:open|create|change permissions of|access|write) (?:lock )?(?:file|directory) "(?P<what>[^"]+)".*: (?:Permission denied|Read-only file system|Operation not permitted)"#
-        r"(?P<what>/[^\s:'\x22]+)['\x22]?: (?i:Permission denied|Read-only file system|Operation not permitted)"
+        r"(?P<what>/[^\s:'\x22]+)['\x22]?: (?:[\w-]+: ){0,3}(?i:Permission denied|Read-only file system|Operation not permitted)"
+        r"(?i)failed to (?P<what>lock memory): cannot allocate memory"
         r"(?P<what>/[^\s:'\x22()]+) \((?i:Permission denied|Read-only file system)\)"
         r"(?i)access to the path '(?P<what>[^']+)' is denied"
         r#"\b(?P<what>chown "[^"]+") failed: Operation not permitted"#
@@ -265,6 +270,14 @@ pub(super) const TABLE: &[Signature] = table! {
         r"requirement failed: (?P<problem>(?P<name>[a-z][a-z0-9]*(?:\.[a-z0-9]+)+) .*)"
         r"ConfigException: (?P<problem>Error processing (?P<file>\S+))"
         r"(?P<problem>(?P<file>/\S+) file is missing)"
+        r"(?P<problem>no configuration found in file): (?P<file>/\S+)"
+        r"(?P<problem>(?P<file>[\w./-]+\.(?:conf|cfg|ini|ya?ml|toml|json)) config(?:uration)? is invalid[^\x22\]]*)"
+        r"(?P<problem>parser '(?P<argument>[^']+)' (?:is )?not registered)"
+        r"(?P<problem>config has invalid keys? \[(?P<argument>[\w.-]+).*)"
+        r"(?P<problem>(?:options\.)?port should be >= 0 and < 65536\. Received (?:type \w+ )?\(?'?(?P<value>[^'\s]+?)'?\)?\.?)$"
+        r"(?P<problem>NoCredentialProviders: no valid providers|Unable to locate credentials|could not find default credentials)"
+        r"(?i)(?P<problem>\w[^:]*\b(?:these|the following) (?:required |missing )?(?:environment |env )?var(?:iable)?s (?:are|must be|need to be|to be) .*)"
+        r#"(?i)(?P<problem>(?:invalid|unknown|bad|unsupported) (?:value|option|setting) (?:\S+ )?(?:for|of|in) (?:the )?(?:environment |env )?variable ["'`$]*(?P<name>[A-Z][A-Z0-9_]+).*)"#
         r"AirflowConfigException: (?P<problem>.+)"
         r"(?P<problem>Invalid yaml): (?:file:)?(?P<file>/\S+)"
         r"(?P<problem>Invalid yaml\. Please remove properties \[(?P<argument>\w+).*)"
@@ -350,7 +363,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?:error|problem|invalid|bad|unknown|unexpected|failed)\b[^\n]{0,80}? (?:in|at|of|from|on) (?:config(?:uration)? (?:file )?)?['\x22]?(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))['\x22]?(?:,? (?:at )?line |:)(?P<line>\d+):?(?P<problem>.*)"
         r"(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)):(?P<line>\d+)(?::\d+)?: (?P<problem>(?i:.*(?:error|invalid|unknown|unexpected|expected|missing|syntax|unrecognized|duplicate|bad).*))"
         r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|open|opening|decode|find|locate|validate) (?:the )?(?:\w+ )?config(?:uration)?(?: file)?\b[^\n]*?['\x22 :=(](?P<file>/[\w./-]+)[^\n]*)"
-        r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): no such file or directory)"
+        r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): (?:no such file or|is a) directory)"
         r"(?i)(?P<problem>No such file or directory: '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
         r"(?i)(?P<problem>ENOENT: no such file or directory, open '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
         r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecogni[sz]ed option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
@@ -367,16 +380,17 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"(?P<problem>parse "[^"]*": (?:first path segment in URL cannot contain colon|invalid URL escape|invalid port|missing protocol scheme|invalid character|net/url:).*)"#
         r"(?P<problem>The provided database string is invalid.*|Could not parse SQLAlchemy URL from .*|Can't load plugin: sqlalchemy\.dialects:\w+|claims to not accept jdbcUrl.*)"
         r"MongoParseError: (?P<problem>.+)"
-        r"(?P<problem>TypeError: Invalid URL|ERR_INVALID_URL)"
+        r"(?P<problem>TypeError(?: \[ERR_INVALID_URL\])?: Invalid URL|Invalid URI: (?:The|A) .*)"
         r#"(?P<problem>invalid (?:value|argument) ["'](?P<argument>[^"']*)["'] for (?:flag |")?[^\n]*)"#
         r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+)["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
         r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+).*)"#
-        r#"(?P<problem>["'`]?\$?(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]? (?:(?:environment|env) (?:variable|var) )?(?:is|was|must be|not|has to be|needs to be|variable is|cannot be|env (?:var )?is) ?(?:not )?(?:set|required|missing|unset|defined|undefined|empty|provided|specified|configured|found|null|blank|a required)\b.*)"#
+        r#"(?:^|[^\w/.-])(?P<problem>["'`]?\$?(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]? (?:(?:environment|env) (?:variable|var) )?(?:is|was|must be|not|has to be|needs to be|variable is|cannot be|env (?:var )?is) ?(?:not )?(?:set|required|missing|unset|defined|undefined|empty|provided|specified|configured|found|null|blank|a required)\b.*)"#
         r"(?P<problem>KeyError: ['\x22](?P<name>[A-Z][A-Z0-9_]+)['\x22])"
         r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
         r"(?P<problem>required key (?P<name>\w+) missing value)"
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
         r#""(?P<file>/[^"]+\.(?:ya?ml|toml|json))": (?P<problem>field not found, node: \S+)"#
+        r"(?P<problem>field not found, node: (?P<argument>\w+))"
         r"(?P<problem>json: cannot unmarshal \w+ into Go struct field \S*(?i:config|settings|options|spec)\S*)"
         r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
         r"(?P<problem>ImproperlyConfigured: .+)"
@@ -387,11 +401,30 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Expected one of .+) at line (?P<line>\d+), column \d+ \(byte \d+\)"
         r#"(?P<problem>key not found: "(?P<name>[A-Z][A-Z0-9_]+)")"#
         r"(?P<problem>environment variable (?:`|')?(?P<name>[A-Z][A-Z0-9_]+)?(?:`|')? ?(?:not found|not present|was not valid unicode))"
+        r"(?P<problem>ValidationError: \d+ validation errors? for \w+)"
         r"(?P<problem>pydantic\S*ValidationError|ValidationError: .*[Ss]ettings.*)"
         r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
         r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required |schema )?config(?:uration)?\b.*)"
         r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation (?:failed|error)|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"
         r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|open|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
+    }
+    ValueRefused {
+        r#"strconv\.\w+: (?P<problem>parsing "(?P<value>[^"]*)": (?:invalid syntax|value out of range))"#
+        r#"time: (?P<problem>(?:missing unit in|unknown unit "?\w+"? in|invalid) duration "?(?P<value>[^"\s,]+)"?)"#
+        r#"(?:NumberFormatException|DateTimeParseException): (?P<problem>(?:For input string: |Text )["'](?P<value>[^"']+)["'])"#
+        r"(?P<problem>No enum constant \S+\.(?P<value>\w+))"
+        r#"(?P<problem>Expected an? \w+ value, got "(?P<value>[^"]+)")"#
+        r"(?P<problem>(?:invalid literal for int\(\) with base \d+|could not convert string to float): '(?P<value>[^']+)')"
+        r"(?P<problem>'(?P<value>[^']+)' is not a valid \w+)"
+        r"(?P<problem>[Ii]nvalid truth value:? '?(?P<value>[^']+)'?)"
+        r"(?:(?P<problem>\w.*?) )?\[type=\w+, input_value='(?P<value>[^']*)'"
+        r"(?P<problem>The input string '(?P<value>[^']*)' was not in a correct format)"
+        r"(?P<problem>Requested value '(?P<value>[^']+)' was not found)"
+        r#"(?P<problem>invalid (?:type|value): string "(?P<value>[^"]+)", expected .+)"#
+        r#"(?P<problem>invalid value for (?:Integer|Float|BigDecimal)\(\): "(?P<value>[^"]*)")"#
+        r"^\s+input: '(?P<value>[^']+)'"
+        r#"(?P<problem>\b(?:services|configmaps|secrets|namespaces|serviceaccounts|[a-z]+classes\.[a-z0-9.]+) "(?P<value>[a-z0-9][a-z0-9.-]*)" not found)"#
+        r#"(?P<problem>\b["'`]?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)["'`]? (?:must be|should be|is not) (?:an? |one of |valid|between |in |at |greater |less |positive|either ).*)"#
     }
     CommandNotFound {
         r#"exec: "(?P<command>[^"]+)": executable file not found in \$PATH"#

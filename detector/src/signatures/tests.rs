@@ -750,3 +750,162 @@ fn libraries_that_many_use() {
         ("set log level to debug", ""),
     ]);
 }
+
+#[test]
+fn values_that_cannot_be_read() {
+    check(&[
+        (
+            r#"load config: ADMIT: invalid integer "true": strconv.Atoi: parsing "true": invalid syntax"#,
+            r#"ValueRefused problem=parsing "true": invalid syntax value=true"#,
+        ),
+        (
+            r#"converting '30' to type time.Duration. details: time: missing unit in duration \"30\""#,
+            r#"ValueRefused problem=missing unit in duration "30" value=30"#,
+        ),
+        (
+            "alertmanager: error: time: unknown unit d in duration 7d, try --help",
+            "ValueRefused problem=unknown unit d in duration 7d value=7d",
+        ),
+        (
+            r#"Exception in thread "main" java.lang.NumberFormatException: For input string: "30s""#,
+            r#"ValueRefused problem=For input string: "30s" value=30s"#,
+        ),
+        (
+            "java.lang.IllegalArgumentException: No enum constant com.acme.Level.loud",
+            "ValueRefused problem=No enum constant com.acme.Level.loud value=loud",
+        ),
+        (
+            r#"SRCFG00029: Expected an integer value, got "http""#,
+            r#"ValueRefused problem=Expected an integer value, got "http" value=http"#,
+        ),
+        (
+            "ValueError: invalid literal for int() with base 10: 'four'",
+            "ValueRefused problem=invalid literal for int() with base 10: 'four' value=four",
+        ),
+        (
+            "  Input should be a valid integer, unable to parse string as an integer [type=int_parsing, input_value='lots', input_type=str]",
+            "ValueRefused problem=Input should be a valid integer, unable to parse string as an integer value=lots",
+        ),
+        (
+            "System.FormatException: The input string 'soon' was not in a correct format.",
+            "ValueRefused problem=The input string 'soon' was not in a correct format value=soon",
+        ),
+        (
+            r#"Error: invalid type: string "many", expected an integer for key `database.pool_size`"#,
+            r#"ValueRefused problem=invalid type: string "many", expected an integer for key `database.pool_size` value=many"#,
+        ),
+        (
+            r#"puma.rb:3:in `Integer': invalid value for Integer(): "auto" (ArgumentError)"#,
+            r#"ValueRefused problem=invalid value for Integer(): "auto" value=auto"#,
+        ),
+        ("  input: 'cache:6379:0'", "ValueRefused value=cache:6379:0"),
+        (
+            "PORT must be a number: ParseIntError { kind: InvalidDigit }",
+            "ValueRefused name=PORT problem=PORT must be a number: ParseIntError { kind: InvalidDigit }",
+        ),
+        (
+            r#"No service with name backend found in namespace shop: services "backend" not found"#,
+            r#"ValueRefused problem=services "backend" not found value=backend"#,
+        ),
+        // What only looks like it: leases come and go, and a count is no choice.
+        (r#"leases.coordination.k8s.io "leader" not found"#, ""),
+        ("parsed 30 durations", ""),
+        ("the port is not open yet", ""),
+    ]);
+}
+
+#[test]
+fn servers_that_are_not_trusted() {
+    check(&[
+        (
+            r#"Put "https://vault:8200/v1/auth": tls: failed to verify certificate: x509: certificate signed by unknown authority"#,
+            "Untrusted what=x509: certificate signed by unknown authority",
+        ),
+        (
+            "javax.net.ssl.SSLHandshakeException: PKIX path building failed: sun.security.provider.certpath",
+            "Untrusted what=PKIX path building failed",
+        ),
+        (
+            "  code: 'SELF_SIGNED_CERT_IN_CHAIN'",
+            "Untrusted what=SELF_SIGNED_CERT_IN_CHAIN",
+        ),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate",
+            "Untrusted what=CERTIFICATE_VERIFY_FAILED",
+        ),
+        (
+            "x509: certificate has expired or is not yet valid: current time",
+            "Untrusted problem=x509: certificate has expired or is not yet valid",
+        ),
+        // What only looks like it.
+        ("Generating self-signed certificate for this session", ""),
+        ("CA certificate ca.pem is self signed.", ""),
+    ]);
+}
+
+#[test]
+fn as_deployments_print_it() {
+    check(&[
+        (
+            "command traefik error: failed to decode configuration from flags: field not found, node: entrypoint",
+            "ConfigInvalid argument=entrypoint problem=field not found, node: entrypoint",
+        ),
+        (
+            r#"error="Datasource provisioning error: datasource.yaml config is invalid. Only one datasource can be marked as default""#,
+            "ConfigInvalid file=datasource.yaml problem=datasource.yaml config is invalid. Only one datasource can be marked as default",
+        ),
+        (
+            "[error] [in_tail] parser 'cri2' is not registered",
+            "ConfigInvalid argument=cri2 problem=parser 'cri2' is not registered",
+        ),
+        (
+            "rpc error: code = Unknown desc = config has invalid keys [prefix]; valid keys are [bucket]",
+            "ConfigInvalid argument=prefix problem=config has invalid keys [prefix]; valid keys are [bucket]",
+        ),
+        (
+            r#"You provided an invalid option for the environment variable "SSL_MODE". Check it."#,
+            r#"ConfigInvalid name=SSL_MODE problem=invalid option for the environment variable "SSL_MODE". Check it."#,
+        ),
+        (
+            "The encryption feature requires that these variables are set:",
+            "ConfigInvalid problem=The encryption feature requires that these variables are set:",
+        ),
+        (
+            r#"reason="Datasource provisioning error: read /etc/grafana/ds.yml: is a directory""#,
+            "ConfigInvalid file=/etc/grafana/ds.yml problem=read /etc/grafana/ds.yml: is a directory",
+        ),
+        (
+            "RangeError [ERR_SOCKET_BAD_PORT]: options.port should be >= 0 and < 65536. Received type string ('web').",
+            "ConfigInvalid problem=options.port should be >= 0 and < 65536. Received type string ('web'). value=web",
+        ),
+        (
+            r#"level=fatal msg="NoCredentialProviders: no valid providers in chain. Deprecated.""#,
+            "ConfigInvalid problem=NoCredentialProviders: no valid providers",
+        ),
+        (
+            "rpc error: code = Unknown desc = AccessDenied: Access Denied",
+            "WorkRefused problem=AccessDenied: Access Denied",
+        ),
+        (
+            "failed to get s3 object: InvalidToken: The provided token is malformed",
+            "LoginRefused",
+        ),
+        (
+            "Net Exception: Address already in use: 0.0.0.0:9009",
+            "PortInUse host=0.0.0.0 port=9009",
+        ),
+        (
+            "__posix_open_file, 812: /data/db/WiredTiger.wt: handle-open: open: Operation not permitted",
+            "PermissionDenied what=/data/db/WiredTiger.wt",
+        ),
+        (
+            "Error initializing core: Failed to lock memory: cannot allocate memory",
+            "PermissionDenied what=lock memory",
+        ),
+        // A file that a database misses is none of its variables.
+        (
+            r#"DETAIL:  File "/var/lib/postgresql/data/PG_VERSION" is missing."#,
+            "",
+        ),
+    ]);
+}

@@ -69,7 +69,7 @@ data: {{{data}}}
         .log(Run::Current, "sh: DATABASE_URL: parameter not set")
         .and(&settings("PORT: '80'"));
     state.clone().says(&[
-        r#"certain app-config-invalid Pod shop/web <- Pod shop/web spec.containers[0].env {"problem":"DATABASE_URL: parameter not set"}"#,
+        r#"certain app-config-invalid Pod shop/web <- Pod shop/web spec.containers[0].env {"problem":"DATABASE_URL: parameter not set","variable":"DATABASE_URL"}"#,
     ]);
     state.and(&settings("DATABASE_URL: db")).says(&[]);
 }
@@ -249,4 +249,174 @@ fn words_of_a_container_that_runs_are_no_fault() {
         let ready = failing("", "", runs).replace("ready: false", "ready: true");
         State::of(&ready).log(Run::Current, words).says(&[]);
     }
+}
+
+/// A ConfigMap of this data.
+fn map(name: &str, data: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, namespace: shop}}
+data: {{{data}}}
+"
+    )
+}
+
+/// Whom the refused configuration is laid to, where the words are the last.
+#[track_caller]
+fn blames(state: State, expected: Option<&str>) {
+    let verdicts = state.verdicts();
+    let culprit = verdicts.iter().find_map(|verdict| {
+        (verdict.class.name() == "app-config-invalid").then(|| {
+            let field = verdict.culprit.field.as_deref().unwrap_or_default();
+            let variable = verdict
+                .detail
+                .get("variable")
+                .and_then(|name| name.as_str());
+            let variable = variable
+                .map(|name| format!(" as {name}"))
+                .unwrap_or_default();
+            format!("{} {field}{variable}", verdict.culprit.object)
+        })
+    });
+    assert_eq!(culprit.as_deref(), expected, "{verdicts:#?}");
+}
+
+#[test]
+fn a_value_that_is_refused_is_looked_up_in_what_was_given() {
+    let given = "args: ['--period=60'], env: [{name: WORKERS, value: four}, {name: COOKIE_SECRET, valueFrom: {secretKeyRef: {name: keys, key: cookie}}}], envFrom: [{configMapRef: {name: settings}}]";
+    let state = State::of(&failing(given, "restartPolicy: Always", LOOPING))
+        .and(&map("settings", "HTTP_TIMEOUT: '30', MODE: fast"));
+    let check = |words: &str, expected: Option<&str>| {
+        blames(state.clone().log(Run::Current, words), expected);
+    };
+    check(
+        "ValueError: invalid literal for int() with base 10: 'four'",
+        Some("Pod shop/web spec.containers[0].env[0].value as WORKERS"),
+    );
+    check(
+        "time: missing unit in duration \"30\"",
+        Some(r#"ConfigMap shop/settings data["HTTP_TIMEOUT"] as HTTP_TIMEOUT"#),
+    );
+    check(
+        "error: time: missing unit in duration \"60\"",
+        Some("Pod shop/web spec.containers[0].args[0]"),
+    );
+    // Of a Secret only the name can tell, be it on the line below or without what all names share.
+    check(
+        "invalid configuration:\n  cookie_secret must be 16, 24, or 32 bytes",
+        Some(r#"Secret shop/keys data["cookie"] as COOKIE_SECRET"#),
+    );
+    // Its source names a variable that comes with the image.
+    check(
+        "    PORT = int(os.environ['PORT'])\nValueError: invalid literal for int() with base 10: 'x1'",
+        Some("Pod shop/web spec.containers[0].env as PORT"),
+    );
+    // It read this, or was sent it.
+    check(
+        "    rows.append(int(cells[3]))\nValueError: invalid literal for int() with base 10: 'n/a'",
+        None,
+    );
+}
+
+#[test]
+fn a_service_that_stands_in_the_way_of_a_variable() {
+    let service = "apiVersion: v1
+kind: Service
+metadata: {name: shop-metrics, namespace: shop}
+spec: {clusterIP: 10.96.0.77, ports: [{port: 8090}], selector: {app: metrics}}
+";
+    let words = "Failed to bind properties under 'shop.metrics.port' to java.lang.Integer:\n\n    Property: shop.metrics.port\n    Value: \"tcp://10.96.0.77:8090\"\n    Reason: failed to convert (caused by java.lang.NumberFormatException: For input string: \"tcp://10.96.0.77:8090\")";
+    let state = |spec| State::of(&failing("", spec, LOOPING)).log(Run::Current, words);
+    blames(
+        state("restartPolicy: Always").and(service),
+        Some("Pod shop/web spec.enableServiceLinks as SHOP_METRICS_PORT"),
+    );
+    // Without the Service all that is known is that the program refuses it.
+    blames(
+        state("restartPolicy: Always"),
+        Some("Pod shop/web spec.containers[0]"),
+    );
+}
+
+#[test]
+fn whom_to_trust_is_configured_or_not() {
+    let words = "Put \"https://vault:8200\": x509: certificate signed by unknown authority";
+    let mounted = "volumeMounts: [{name: ca, mountPath: /etc/ca}]";
+    let volume = "restartPolicy: Always\n  volumes: [{name: ca, configMap: {name: corp}}]";
+    let state = State::of(&failing(mounted, volume, LOOPING)).log(Run::Current, words);
+    blames(
+        state.clone().and(&map("corp", "ca.crt: PEM, app.conf: x")),
+        Some(r#"ConfigMap shop/corp data["ca.crt"]"#),
+    );
+    // Nothing that it was given says whom to trust.
+    blames(state.and(&map("corp", "app.conf: x")), None);
+    // The server's certificate has expired: whom to trust is no question.
+    let words = "x509: certificate has expired or is not yet valid: current time";
+    let state = State::of(&failing(mounted, volume, LOOPING)).log(Run::Current, words);
+    blames(state.and(&map("corp", "ca.crt: PEM")), None);
+}
+
+#[test]
+fn a_warning_before_the_error_is_not_the_reason() {
+    let check = |words: &str, expected: &str| {
+        let state = State::of(&failing("", "restartPolicy: Always", LOOPING));
+        let verdicts = state.log(Run::Current, words).verdicts();
+        assert_eq!(verdicts[0].class.name(), expected, "{words}");
+    };
+    let warning = "WARN  ==> The file '/etc/app/app.conf' is not writable. It is left as it is.";
+    check(warning, "permission-denied");
+    check(
+        &format!("{warning}\n[ERROR] Malformed log record"),
+        "crash-unexplained",
+    );
+    check(
+        &format!("{warning}\n[Note] shutting down"),
+        "permission-denied",
+    );
+    // It tries to connect until it gives up.
+    check(
+        "level=warn msg=\"dial tcp 203.0.113.7:5432: connect: connection refused\"\nlevel=fatal msg=\"giving up\"",
+        "dependency-unreachable",
+    );
+}
+
+#[test]
+fn what_a_container_that_is_ready_looks_for() {
+    let runs = "restartCount: 0, state: {running: {startedAt: '2026-11-24T11:00:00Z'}}";
+    let check = |container: &str, words: &str, expected: &[&str]| {
+        let ready = failing(container, "", runs).replace("ready: false", "ready: true");
+        State::of(&ready).log(Run::Current, words).names(expected);
+    };
+    let line = |at: &str, host: &str| {
+        format!(
+            "time=\"2026-11-24T{at}Z\" level=error msg=\"Get https://{host}/: dial tcp 203.0.113.9:443: i/o timeout\"\n"
+        )
+    };
+    let told = "env: [{name: PAY_URL, value: 'https://pay.example.com'}]";
+    let missed = "likely dependency-unreachable Pod shop/web <- Pod shop/web spec.containers[0].env[0].value";
+    let twice = |first, last, host| line(first, host) + &line(last, host);
+    check(
+        told,
+        &twice("11:59:10", "11:59:50", "pay.example.com"),
+        &[missed],
+    );
+    // More rarely than once a minute.
+    check(
+        told,
+        &twice("11:53:00", "11:58:00", "pay.example.com"),
+        &[missed],
+    );
+    // Once, in two lines; or long ago.
+    check(told, &twice("11:59:50", "11:59:50", "pay.example.com"), &[]);
+    check(told, &twice("11:50:00", "11:51:00", "pay.example.com"), &[]);
+    // Nobody told it to: it looks for news of itself.
+    check(
+        told,
+        &twice("11:59:10", "11:59:50", "news.example.org"),
+        &[],
+    );
+    // A server tells of its clients.
+    let clients = "LOG:  could not receive data from client: Connection reset by peer\n";
+    check(told, &clients.repeat(3), &[]);
 }
