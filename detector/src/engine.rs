@@ -143,8 +143,10 @@ impl Engine {
         self.verdicts = None;
         self.docket = Docket::default();
         let view = View::for_all(&self.memory, self.now);
-        for kind in Kind::ALL.iter().copied().filter(|kind| is_judged(*kind)) {
-            for object in self.memory.of_kind(kind) {
+        let kinds = || Kind::ALL.iter().copied().filter(|kind| is_judged(*kind));
+        // Namespace by namespace: an object is mostly judged by others of its own, which are at hand.
+        for namespace in self.memory.namespaces() {
+            for object in kinds().flat_map(|kind| self.memory.of_kind_in(kind, namespace)) {
                 if let Some(judgement) = judged(object, &self.memory, &view) {
                     self.docket.open(Arc::new(object.id()), judgement);
                 }

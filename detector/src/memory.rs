@@ -629,6 +629,18 @@ impl Memory {
         self.of_kind(kind).next().is_some()
     }
 
+    /// The namespaces that any object lies in; empty for objects of the whole cluster.
+    pub(crate) fn namespaces(&self) -> BTreeSet<&str> {
+        let kinds = self.objects.values();
+        kinds.flat_map(BTreeMap::keys).map(String::as_str).collect()
+    }
+
+    /// The objects of a kind in a namespace, in the order of their names.
+    pub(crate) fn of_kind_in(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Object> {
+        let objects = self.objects.get(&kind).and_then(|kind| kind.get(namespace));
+        objects.into_iter().flatten().map(|object| &object.0)
+    }
+
     /// The objects of a kind, in the order of their namespaces and names.
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> + Clone {
         let namespaces = self

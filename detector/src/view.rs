@@ -9,10 +9,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PodSpec, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use crate::facts::{Event, Log, Pod, ReplicaSet, Run};
+use crate::facts::{Event, Log, Pod, PodSpec, ReplicaSet, Run};
 use crate::kubernetes::scheduling::{Load, NodeShape, Scan};
 use crate::kubernetes::selector::{self, Labels};
 use crate::memory::{Gone, Key, Memory};

@@ -89,6 +89,10 @@ fn namespace(index: usize) -> Vec<Seen> {
             "data": { "mode": "fast", "app.conf": "listen 8080\n" },
         }),
         json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": name, "name": "kube-root-ca.crt" }, "data": { "ca.crt": "" },
+        }),
+        json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
             "metadata": { "namespace": name, "name": "limited", "creationTimestamp": ago(80_000) },
             "spec": {
@@ -162,6 +166,7 @@ fn deployment(index: usize, nodes: usize) -> Vec<Seen> {
             "spec": template, "status": healthy(node, index * REPLICAS + replica),
         });
         object["spec"]["nodeName"] = json!(format!("node-{node}"));
+        admit(&mut object["spec"], index * REPLICAS + replica);
         seen.push(Seen::Object(event(
             &namespace,
             &pod,
@@ -175,6 +180,39 @@ fn deployment(index: usize, nodes: usize) -> Vec<Seen> {
         seen.push(Seen::Object(object));
     }
     seen
+}
+
+/// What admission gives to every pod: the token of its ServiceAccount in a volume of a random name,
+/// and some patience with nodes that are not ready.
+fn admit(spec: &mut Value, number: usize) {
+    let name = format!("kube-api-access-{number:05x}");
+    let token = json!({ "name": name, "projected": { "defaultMode": 420, "sources": [
+        { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
+        { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+        { "downwardAPI": { "items": [{ "path": "namespace",
+            "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } }] } },
+    ] } });
+    let mount = json!({ "name": name, "readOnly": true,
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount" });
+    let wait = |key: &str| {
+        json!({ "key": format!("node.kubernetes.io/{key}"), "operator": "Exists",
+            "effect": "NoExecute", "tolerationSeconds": 300 })
+    };
+    spec["tolerations"] = json!([wait("not-ready"), wait("unreachable")]);
+    append(&mut spec["volumes"], token);
+    for containers in ["containers", "initContainers"] {
+        let listed = spec.get_mut(containers).and_then(Value::as_array_mut);
+        for container in listed.into_iter().flatten() {
+            append(&mut container["volumeMounts"], mount.clone());
+        }
+    }
+}
+
+fn append(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        absent => *absent = json!([item]),
+    }
 }
 
 /// The address of the pod of this number.

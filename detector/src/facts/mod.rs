@@ -10,6 +10,7 @@ mod log;
 mod pod;
 mod secret;
 mod slice;
+mod spec;
 pub(crate) mod symbol;
 mod workload;
 
@@ -19,5 +20,6 @@ pub use log::{Log, LogLine, Run};
 pub use pod::{Container, ContainerRole, ContainerStatus, Pod, PodCondition, PodStatus, duration};
 pub use secret::Secret;
 pub use slice::EndpointSlice;
+pub use spec::{ContainerSpec, EnvVar, PodSpec, Volume};
 pub use symbol::Symbol;
 pub use workload::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
-    self as core, ContainerPort, ContainerStateTerminated, ContainerStateWaiting, PodSpec,
+    self as core, ContainerPort, ContainerStateTerminated, ContainerStateWaiting,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use serde_json::Value;
 
+use super::spec::{ContainerSpec, PodSpec};
 use super::symbol::{Symbol, Symbols};
 use crate::object::{Described, Meta};
 use crate::verdict::{Evidence, Reference};
@@ -68,6 +69,7 @@ impl From<core::Pod> for Pod {
         } = pod;
         let mut spec = spec.unwrap_or_default();
         let node = spec.node_name.take().filter(|name| !name.is_empty());
+        let mut spec = PodSpec::from(spec);
         make_token_volume_plain(&mut spec);
         Self {
             namespace: metadata.namespace.unwrap_or_default(),
@@ -98,7 +100,8 @@ pub struct PodStatus {
     pub container_statuses: Box<[ContainerStatus]>,
     pub init_container_statuses: Box<[ContainerStatus]>,
     pub nominated_node_name: Option<Symbol>,
-    pub host_ip: Option<Symbol>,
+    /// Whether it has `hostIP`: a kubelet has taken it.
+    pub has_host_ip: bool,
     /// `podIP` and `podIPs`, each once.
     pub addresses: Box<[IpAddr]>,
     pub start_time: Option<Time>,
@@ -144,7 +147,6 @@ impl PodStatus {
             &mut self.phase,
             &mut self.reason,
             &mut self.nominated_node_name,
-            &mut self.host_ip,
         ];
         for symbol in own.into_iter().flatten() {
             symbols.share(symbol);
@@ -196,7 +198,7 @@ impl From<core::PodStatus> for PodStatus {
             container_statuses: containers(status.container_statuses),
             init_container_statuses: containers(status.init_container_statuses),
             nominated_node_name: status.nominated_node_name.map(Symbol::from),
-            host_ip: status.host_ip.map(Symbol::from),
+            has_host_ip: status.host_ip.is_some(),
             addresses: addresses.into(),
             start_time: status.start_time,
         }
@@ -277,7 +279,7 @@ pub struct Container<'a> {
     /// Its place in the list that it stands in.
     pub index: usize,
     /// Its specification.
-    pub spec: &'a core::Container,
+    pub spec: &'a ContainerSpec,
     /// Its status, once the kubelet has written one.
     pub status: Option<&'a ContainerStatus>,
 }

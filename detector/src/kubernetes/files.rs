@@ -1,8 +1,8 @@
 //! Which ConfigMap or Secret a file in a container comes from.
 
-use k8s_openapi::api::core::v1::{ConfigMapProjection, KeyToPath, SecretProjection, Volume};
+use k8s_openapi::api::core::v1::{ConfigMapProjection, KeyToPath, SecretProjection};
 
-use crate::facts::{Container, Pod};
+use crate::facts::{Container, Pod, Volume};
 use crate::kubernetes::references::Source;
 use crate::verdict::{Culprit, Reference};
 

@@ -1,8 +1,6 @@
 //! What pods refer to: the ConfigMaps and Secrets that their containers and volumes name.
 
-use k8s_openapi::api::core::v1::{PodSpec, Volume};
-
-use crate::facts::Pod;
+use crate::facts::{Pod, PodSpec, Volume};
 
 /// A ConfigMap or a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource;
 
+use crate::facts::{ContainerSpec, PodSpec};
 use crate::kubernetes::quantity::Quantity;
 
 /// Amounts by resource: `cpu`, `memory`, `nvidia.com/gpu`.
@@ -79,11 +80,11 @@ impl Side {
 /// `staging/src/k8s.io/component-helpers/resource/helpers.go`.
 pub fn of_spec(spec: &PodSpec, side: Side) -> Amounts {
     total(spec, side, |container| {
-        side.of(container.resources.as_ref())
+        side.of(container.resources.as_deref())
     })
 }
 
-fn total(spec: &PodSpec, side: Side, of: impl Fn(&Container) -> Amounts) -> Amounts {
+fn total(spec: &PodSpec, side: Side, of: impl Fn(&ContainerSpec) -> Amounts) -> Amounts {
     let mut together = Amounts::new();
     for container in &spec.containers {
         add(&mut together, &of(container));
@@ -102,7 +103,7 @@ fn total(spec: &PodSpec, side: Side, of: impl Fn(&Container) -> Amounts) -> Amou
         at_least(&mut before, &peak);
     }
     at_least(&mut together, &before);
-    together.extend(side.of(spec.resources.as_ref()));
+    together.extend(side.of(spec.resources.as_deref()));
     let overhead = amounts(spec.overhead.as_ref());
     for (name, amount) in overhead {
         // A limit that is not set stays so.
@@ -114,7 +115,7 @@ fn total(spec: &PodSpec, side: Side, of: impl Fn(&Container) -> Amounts) -> Amou
     together
 }
 
-fn is_sidecar(container: &Container) -> bool {
+fn is_sidecar(container: &ContainerSpec) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
@@ -138,15 +139,15 @@ pub fn largest_field(spec: &PodSpec, resource: &str, side: Side) -> Option<Strin
     };
     let name = step(resource);
     let field = |owner: &str| format!("{owner}.{}{name}", side.field());
-    if of(spec.resources.as_ref()).is_some() {
+    if of(spec.resources.as_deref()).is_some() {
         return Some(field("spec.resources"));
     }
-    let listed = |list: &'static str, containers: &[Container]| -> Vec<(Quantity, String)> {
+    let listed = |list: &'static str, containers: &[ContainerSpec]| -> Vec<(Quantity, String)> {
         let asking = containers
             .iter()
             .enumerate()
             .filter_map(|(index, container)| {
-                let amount = of(container.resources.as_ref())?;
+                let amount = of(container.resources.as_deref())?;
                 Some((amount, field(&format!("spec.{list}[{index}].resources"))))
             });
         asking.collect()
@@ -168,12 +169,19 @@ pub fn largest_field(spec: &PodSpec, resource: &str, side: Side) -> Option<Strin
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1 as core;
     use serde_json::{Value, json};
 
     use super::*;
 
+    fn pod_spec(spec: Value) -> PodSpec {
+        serde_json::from_value::<core::PodSpec>(spec)
+            .unwrap()
+            .into()
+    }
+
     fn check(spec: Value, cpu: &str, field: &str) {
-        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let spec = pod_spec(spec);
         let requests = of_spec(&spec, Side::Requests);
         assert_eq!(requests["cpu"].to_string(), cpu);
         let largest = largest_field(&spec, "cpu", Side::Requests);
@@ -236,10 +244,9 @@ mod tests {
 
     #[test]
     fn resources_with_a_domain_are_quoted_in_paths() {
-        let spec: PodSpec = serde_json::from_value(json!({ "containers": [
+        let spec = pod_spec(json!({ "containers": [
             { "name": "app", "resources": { "requests": { "nvidia.com/gpu": "2" } } },
-        ]}))
-        .unwrap();
+        ]}));
         let field = largest_field(&spec, "nvidia.com/gpu", Side::Requests);
         let expected = "spec.containers[0].resources.requests[\"nvidia.com/gpu\"]";
         assert_eq!(field.as_deref(), Some(expected));

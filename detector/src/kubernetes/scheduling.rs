@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashMap;
-use k8s_openapi::api::core::v1::{Node, NodeSelector, PodSpec, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, NodeSelector, Taint, Toleration};
 
-use crate::facts::{Pod, Symbol};
+use crate::facts::{Pod, PodSpec, Symbol};
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resources::{self, Amounts, Side};
 use crate::kubernetes::selector::{self, Labels};

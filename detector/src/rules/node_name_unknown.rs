@@ -38,7 +38,7 @@ pub(super) const RULE: Rule = Rule {
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(node) = &pod.node else { return };
     let was_taken = pod.status.start_time.is_some()
-        || pod.status.host_ip.is_some()
+        || pod.status.has_host_ip
         || pod.containers().any(|container| container.status.is_some());
     let is_pending = matches!(pod.phase(), "Pending" | "") && pod.deleting.is_none();
     if !is_pending || was_taken || pod.condition("PodScheduled").is_some() {

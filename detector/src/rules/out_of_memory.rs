@@ -20,17 +20,18 @@ const APART: SignedDuration = SignedDuration::from_secs(10);
 
 /// The memory limit that binds a container, its own or its pod's, and where that stands in the pod.
 pub(super) fn limit(pod: &Pod, container: &Container<'_>) -> Option<(String, String)> {
-    let of = |resources: &Option<ResourceRequirements>| {
-        let limit = resources.as_ref()?.limits.as_ref()?.get("memory")?;
+    let of = |resources: Option<&ResourceRequirements>| {
+        let limit = resources?.limits.as_ref()?.get("memory")?;
         Some(limit.0.clone()).filter(|limit| limit != "0")
     };
-    if let Some(limit) = of(&container.spec.resources) {
+    if let Some(limit) = of(container.spec.resources.as_deref()) {
         return Some((
             format!("{}.resources.limits.memory", container.path()),
             limit,
         ));
     }
-    of(&pod.spec.resources).map(|limit| ("spec.resources.limits.memory".to_owned(), limit))
+    of(pod.spec.resources.as_deref())
+        .map(|limit| ("spec.resources.limits.memory".to_owned(), limit))
 }
 
 /// The event by which the node tells that it was out of memory when this run ended.

@@ -43,9 +43,9 @@ impl Which {
 
     pub(super) fn of<'a>(self, container: &Container<'a>) -> Option<&'a Probe> {
         match self {
-            Which::Startup => container.spec.startup_probe.as_ref(),
-            Which::Liveness => container.spec.liveness_probe.as_ref(),
-            Which::Readiness => container.spec.readiness_probe.as_ref(),
+            Which::Startup => container.spec.startup_probe.as_deref(),
+            Which::Liveness => container.spec.liveness_probe.as_deref(),
+            Which::Readiness => container.spec.readiness_probe.as_deref(),
         }
     }
 }
