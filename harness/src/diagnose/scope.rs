@@ -31,7 +31,8 @@ impl Scopes {
     ///
     /// - Where the layout has a file for each namespace, its kind for this namespace.
     /// - A List of one kind: this kind. Of kinds that every cluster has in several namespaces, one
-    ///   that holds those of a single namespace was asked for this namespace alone.
+    ///   that holds those of a single namespace was asked for this namespace alone, and so were the
+    ///   Lists beside it that hold nothing of another.
     /// - A mixed List that holds Namespaces and Nodes: every kind, for the namespaces it holds.
     ///
     /// What is listed in all namespaces of a whole list of Namespaces is listed everywhere.
@@ -39,6 +40,7 @@ impl Scopes {
         let mut listed = Listed::new();
         let mut namespaces = BTreeSet::new();
         let dumped = self.dumped_namespaces();
+        let asked_for = self.only_namespace();
         for (file, list) in &self.0 {
             let mut holds = list.holds.clone();
             let is_mixed = holds.len() + usize::from(list.holds_others) > 1;
@@ -74,12 +76,29 @@ impl Scopes {
                     folder.rsplit('/').next().map(str::to_owned)
                 }
                 _ if is_everywhere(kind) && held.len() == 1 => held.first().cloned(),
-                _ => None,
+                _ => asked_for
+                    .filter(|name| held.iter().all(|held| held == *name))
+                    .cloned(),
             };
             listed.insert((kind, one.filter(|_| kind.is_namespaced())));
         }
         self.widen(&mut listed, &namespaces);
         listed
+    }
+
+    /// The one namespace that the Lists were asked for, if there is but one: then the kinds that not
+    /// every namespace has were asked for it too.
+    fn only_namespace(&self) -> Option<&String> {
+        let held = |kind| {
+            let held = self
+                .0
+                .iter()
+                .filter_map(move |(_, list)| list.holds.get(&kind));
+            held.flatten().collect::<BTreeSet<_>>()
+        };
+        let [pods, namespaces] = [Kind::Pod, Kind::Namespace].map(held);
+        let only = pods.first().copied().filter(|_| pods.len() == 1)?;
+        namespaces.iter().all(|name| *name == only).then_some(only)
     }
 
     fn widen(&self, listed: &mut Listed, namespaces: &BTreeSet<String>) {
@@ -128,4 +147,42 @@ impl Scopes {
 /// Whether every cluster has objects of this kind in more than one namespace.
 fn is_everywhere(kind: Kind) -> bool {
     matches!(kind, Kind::Pod | Kind::ConfigMap | Kind::ServiceAccount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(lists: &[(&str, Kind, &[&str])]) -> Scopes {
+        let mut scopes = Scopes::default();
+        for (file, kind, held) in lists {
+            let held = held.iter().map(|name| (*name).to_owned()).collect();
+            let list = List {
+                holds: BTreeMap::from([(*kind, held)]),
+                ..List::default()
+            };
+            scopes.add(file, list);
+        }
+        scopes
+    }
+
+    #[test]
+    fn what_was_asked_of_one_namespace_tells_of_that_alone() {
+        let pods = ("pods.json", Kind::Pod, ["shop"].as_slice());
+        let services = ("services.json", Kind::Service, ["shop"].as_slice());
+        let of_shop = |kind| (kind, Some("shop".to_owned()));
+        let listed = scopes(&[pods, services]).listed();
+        assert_eq!(
+            listed,
+            Listed::from([of_shop(Kind::Pod), of_shop(Kind::Service)])
+        );
+        // All of the cluster was asked for, though only one namespace has pods.
+        let namespaces = (
+            "namespaces.json",
+            Kind::Namespace,
+            ["default", "shop"].as_slice(),
+        );
+        let listed = scopes(&[pods, services, namespaces]).listed();
+        assert!(listed.contains(&(Kind::Service, None)));
+    }
 }
