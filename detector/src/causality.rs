@@ -187,8 +187,17 @@ fn roots(findings: &[Finding]) -> Vec<usize> {
                 .flatten()
                 .copied()
                 .filter(|other| !is_alike(other));
+            // That the scheduler is down is the cause, as long as it is not known why it is.
+            let is_of_scheduler = |other: &usize| {
+                let other = &findings[*other];
+                other.class == Class::SchedulerUnavailable
+                    && other.culprit.object == finding.subject
+                    && distance(finding.class) > 1
+            };
+            let of_same = by_object[&finding.subject].iter().copied();
             let mut explainers: Vec<usize> = nearer
                 .chain(elsewhere)
+                .chain(of_same.filter(is_of_scheduler))
                 .filter(|other| *other != index)
                 .collect();
             explainers.sort_by_key(|other| {

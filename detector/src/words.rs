@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
 use crate::facts::{Container, ContainerRole, LogLine, Pod, Run, duration};
 use crate::verdict::{Evidence, Reference};
-use crate::view::View;
+use crate::view::{Lookup, View};
 
 /// The least time that a run must outlast the one before, for a crash loop to be over.
 const MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -198,8 +198,17 @@ impl<'a> View<'a> {
         if pod.is_finished() && finished.is_some_and(|at| self.ripe(at, LASTING)) {
             return true;
         }
-        let job = self.get::<Job>(&pod.namespace, &owner.name).found();
-        job.is_some_and(|job| self.is_job_over(job, pod.created))
+        match self.get::<Job>(&pod.namespace, &owner.name) {
+            Lookup::Found(job) => self.is_job_over(job, pod.created),
+            Lookup::Absent => false,
+            // Of a Job that is not known, its CronJob's pods tell.
+            Lookup::Unknown => {
+                let workload = self.workload(pod).reference;
+                let siblings = self.pods_of_workload(&workload).into_iter();
+                let mut siblings = siblings.filter(later);
+                siblings.any(|other| other.phase() == "Succeeded")
+            }
+        }
     }
 
     /// Whether a Job that has had failures since then is no trouble: it is complete or suspended,

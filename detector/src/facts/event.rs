@@ -106,6 +106,16 @@ impl Event {
         }
     }
 
+    /// The message, without what an event says before it that stands for several alike.
+    ///
+    /// Source: `client-go: tools/record/events_cache.go` (`EventAggregatorByReasonMessageFunc`).
+    pub fn words(&self) -> &str {
+        let words = self.message.trim();
+        words
+            .strip_prefix("(combined from similar events): ")
+            .unwrap_or(words)
+    }
+
     /// The event as evidence.
     pub fn evidence(&self) -> Evidence {
         Evidence {

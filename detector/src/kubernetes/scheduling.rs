@@ -441,9 +441,8 @@ impl Scan {
     /// A request for a device, such as a GPU, selects the nodes that have any of it, as a label
     /// would: that the others have none is no news.
     fn leave_those_with_the_devices(&mut self, selected: &mut Vec<&Arc<NodeShape>>) {
-        let devices = self.requests.iter().filter(|(name, amount)| {
-            name.contains('/') && !name.contains("kubernetes.io/") && **amount > Quantity::ZERO
-        });
+        let asked = self.requests.iter();
+        let devices = asked.filter(|(name, amount)| is_device(name) && **amount > Quantity::ZERO);
         for (device, _) in devices {
             let has = |node: &Arc<NodeShape>| node.allocatable(device) > Quantity::ZERO;
             if selected.iter().any(|node| has(node)) {
@@ -460,6 +459,11 @@ impl Scan {
         self.free.iter().any(|free| free.name == node)
             || self.full.iter().any(|(full, _)| full.name == node)
     }
+}
+
+/// Whether a resource is a device that only some nodes have.
+pub fn is_device(resource: &str) -> bool {
+    resource.contains('/') && !resource.contains("kubernetes.io/")
 }
 
 fn amount(amounts: Option<&Amounts>, pods: i64, resource: &str) -> Quantity {

@@ -165,11 +165,16 @@ fn by_address<'a>(view: &View<'a>, pod: &Pod, address: IpAddr) -> Host<'a> {
     found.map_or(Host::Address(address), Host::Pod)
 }
 
-/// The cluster's name service.
+/// The cluster's name service, by the names that distributions give it.
 pub fn name_service<'a>(view: &View<'a>) -> Option<&'a Service> {
-    ["kube-dns", "coredns", "rke2-coredns-rke2-coredns"]
-        .into_iter()
-        .find_map(|name| view.get::<Service>("kube-system", name).found())
+    [
+        ("kube-system", "kube-dns"),
+        ("kube-system", "coredns"),
+        ("kube-system", "rke2-coredns-rke2-coredns"),
+        ("openshift-dns", "dns-default"),
+    ]
+    .into_iter()
+    .find_map(|(namespace, name)| view.get::<Service>(namespace, name).found())
 }
 
 /// The port of a Service that a program connects to.

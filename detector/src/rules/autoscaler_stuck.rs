@@ -120,16 +120,26 @@ fn judge(autoscaler: &HorizontalPodAutoscaler, view: &View<'_>, findings: &mut V
             command,
         )
         .explained_by([target])
-        .explained_by(metrics_server(condition.message.as_deref(), view)),
+        .explained_by(metrics_servers(condition.message.as_deref(), view)),
     );
 }
 
-/// What serves the metrics API, where that is what does not answer.
-fn metrics_server(message: Option<&str>, view: &View<'_>) -> Vec<Reference> {
-    let asks = message.is_some_and(|message| message.contains("resource metrics API"));
-    let service = view.get::<Service>("kube-system", "metrics-server").found();
-    let behind = service.filter(|_| asks).map(|service| dependency::explainers(service, view));
-    behind.unwrap_or_default()
+/// What serves the metrics API that does not answer: the metrics server, or the adapter of another
+/// source of metrics, by the names that these have.
+fn metrics_servers(message: Option<&str>, view: &View<'_>) -> Vec<Reference> {
+    let asks = |api: &str| message.is_some_and(|message| message.contains(api));
+    let names: &[&str] = if asks("resource metrics API") {
+        &["metrics-server", "prometheus-adapter"]
+    } else if asks("external metrics API") || asks("custom metrics API") {
+        &["metrics-apiserver", "metrics-api", "metrics-adapter", "-adapter"]
+    } else {
+        return Vec::new();
+    };
+    let services = view.all::<Service>().filter(|service| {
+        let name = service.metadata.name.as_deref().unwrap_or_default();
+        names.iter().any(|known| name.ends_with(known))
+    });
+    services.flat_map(|service| dependency::explainers(service, view)).collect()
 }
 
 /// Whether waiting for metrics would change nothing.

@@ -65,7 +65,7 @@ pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Tr
     let claim = match view.get::<PersistentVolumeClaim>(&pod.namespace, claim_name) {
         Lookup::Found(claim) => claim,
         Lookup::Absent => return Some(Trouble::Missing),
-        Lookup::Unknown => return None,
+        Lookup::Unknown => return trouble_by_events(pod, claim_name, view),
     };
     let phase = claim
         .status
@@ -137,15 +137,8 @@ pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Tr
         }
     };
     match class {
-        Lookup::Unknown => {
-            let name = class_name?;
-            let absent = format!("storageclass.storage.k8s.io \"{name}\" not found");
-            let mut events = view.events_about(&reference(pod, claim_name), "");
-            let is_said = events.any(|event| event.message.contains(&absent));
-            is_said.then(|| Trouble::NoClass {
-                class: Some(name.to_owned()),
-            })
-        }
+        Lookup::Unknown => trouble_by_events(pod, claim_name, view)
+            .filter(|trouble| matches!(trouble, Trouble::NoClass { .. })),
         // A name that only volumes share is a class as well.
         Lookup::Absent if has_match && is_listed => None,
         Lookup::Absent => {
@@ -175,6 +168,40 @@ pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Tr
     }
 }
 
+/// What the latest event says that is wrong with a claim which is not known itself, or whose class is
+/// not.
+///
+/// Source: `pkg/controller/volume/persistentvolume/pv_controller.go`.
+fn trouble_by_events(pod: &Pod, claim: &str, view: &View<'_>) -> Option<Trouble> {
+    let events = view.events_about(&reference(pod, claim), "");
+    let events = events.filter(|event| event.reason.starts_with("Provisioning"));
+    let latest = events.max_by_key(|event| (event.last, event.warning))?;
+    let class = (latest.message.split_once("storageclass.storage.k8s.io \""))
+        .and_then(|(_, rest)| rest.split_once("\" not found"));
+    match class {
+        Some((class, _)) => Some(Trouble::NoClass {
+            class: Some(class.to_owned()),
+        }),
+        None => (latest.reason == "ProvisioningFailed").then_some(Trouble::BeingMade),
+    }
+}
+
+/// What is to make the volume of a claim.
+pub(super) fn provisioner<'a>(pod: &Pod, name: &str, view: &View<'a>) -> Option<&'a str> {
+    let claim = view
+        .get::<PersistentVolumeClaim>(&pod.namespace, name)
+        .found()?;
+    let annotations = claim.metadata.annotations.as_ref();
+    let asked = annotations.and_then(|all| all.get("volume.kubernetes.io/storage-provisioner"));
+    let class = || {
+        view.get::<StorageClass>("", volumes::class_of_claim(claim)?)
+            .found()
+    };
+    asked
+        .or_else(|| class().map(|class| &class.provisioner))
+        .map(String::as_str)
+}
+
 /// The node that the scheduler chose for a claim that waits for its first pod.
 ///
 /// Source: `AnnSelectedNode` in `staging/src/k8s.io/component-helpers/storage/volume`.
@@ -198,6 +225,21 @@ pub(super) fn hold_up(pod: &Pod, view: &View<'_>) -> bool {
     of(pod)
         .iter()
         .any(|claim| trouble(pod, &claim.name, view).is_some())
+}
+
+/// Whether one of the pod's claims is not known, or the volume that it is bound to.
+pub(super) fn are_unknown(pod: &Pod, view: &View<'_>) -> bool {
+    of(pod).iter().any(|claim| {
+        let claim = match view.get::<PersistentVolumeClaim>(&pod.namespace, &claim.name) {
+            Lookup::Found(claim) => claim,
+            other => return matches!(other, Lookup::Unknown),
+        };
+        let bound = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volume_name.as_deref());
+        bound.is_some_and(|bound| view.get::<PersistentVolume>("", bound) == Lookup::Unknown)
+    })
 }
 
 /// The volume that a claim is bound to.

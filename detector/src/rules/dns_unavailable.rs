@@ -8,7 +8,8 @@
 //!
 //! # How it tells
 //!
-//! The Deployment behind the Service `kube-dns` has no ready pod, whatever the reason. Of a failing
+//! The Deployment behind the Service `kube-dns`, or what a distribution has in its place, has no ready
+//! pod, whatever the reason. Of a failing
 //! container the last words, of all that is understood, are of a name that does not resolve,
 //! though it is a Service's; its policies admit port 53, and its `dnsPolicy` or `dnsConfig` does
 //! not use the cluster's name service.
@@ -27,14 +28,16 @@
 //!
 //! Bring the name service up, or let the pod use it.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Service;
 
 use crate::facts::{Deployment, Pod};
 use crate::finding::Finding;
-use crate::kubernetes::{selector, services};
-use crate::kubernetes::services::Host;
+use crate::kubernetes::selector::{self, Labels};
+use crate::kubernetes::services::{self, Host};
 use crate::object::{Kind, Meta};
-use crate::rules::{Judge, Rule, failing, policy, tried, unschedulable};
+use crate::rules::{Judge, Rule, dependency, failing, policy, tried, unschedulable};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
@@ -45,37 +48,75 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 pub(super) const RULE: Rule = Rule {
     class: Class::DnsUnavailable,
     needs: &[],
-    judges: &[Judge::Pod(judge), Judge::Deployment(judge_server)],
+    judges: &[
+        Judge::Pod(judge),
+        Judge::Deployment(judge_server),
+        Judge::DaemonSet(judge_servers),
+    ],
 };
 
 fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Finding>) {
-    let meta = Meta::of(&deployment.metadata);
-    if meta.namespace != "kube-system" || !is_name_service(deployment, view) {
-        return;
-    }
-    let Some(pods) = services::name_service(view).and_then(|service| services::pods(view, service))
-    else {
-        return;
-    };
-    let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
-    if pods.iter().any(is_ready) || !view.is_listed(Kind::Pod, meta.namespace) {
-        return;
-    }
     let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let available = conditions
+    let unavailable = conditions
         .filter(|condition| condition.type_.as_deref() == Some("Available") && condition.status.as_deref() == Some("False"))
         .filter_map(|condition| condition.last_transition_time.as_ref())
-        .map(|time| time.0);
+        .map(|time| time.0)
+        .min();
+    let server = Server {
+        kind: "Deployment",
+        meta: Meta::of(&deployment.metadata),
+        labels: &deployment.spec.pod_labels,
+        asked: deployment.spec.replicas.unwrap_or(1),
+        unavailable,
+    };
+    findings.extend(of_server(&server, view));
+}
+
+/// Some distributions have a server on every node.
+fn judge_servers(set: &DaemonSet, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let template = set.spec.template.metadata.as_ref();
+    let Some(labels) = template.and_then(|metadata| metadata.labels.as_ref()) else {
+        return;
+    };
+    let asked = set.status.as_ref().map_or(0, |status| status.desired_number_scheduled);
+    let meta = Meta::of(&set.metadata);
+    let server = Server { kind: "DaemonSet", meta, labels, asked, unavailable: None };
+    if asked > 0 {
+        findings.extend(of_server(&server, view));
+    }
+}
+
+/// A workload that may be the name service.
+struct Server<'a> {
+    kind: &'static str,
+    meta: Meta<'a>,
+    labels: &'a Labels,
+    asked: i32,
+    /// Since when it says that it is not available.
+    unavailable: Option<Timestamp>,
+}
+
+fn of_server(server: &Server<'_>, view: &View<'_>) -> Option<Finding> {
+    let (meta, asked) = (server.meta, server.asked);
+    let service = services::name_service(view)?;
+    if !is_behind(service, meta.namespace, server.labels) {
+        return None;
+    }
+    let pods = services::pods(view, service)?;
+    let is_ready = |pod: &&Pod| pod.is_ready() && pod.deleting.is_none();
+    if pods.iter().any(is_ready) || !view.is_listed(Kind::Pod, meta.namespace) {
+        return None;
+    }
     let unready = pods.iter().filter_map(|pod| {
         let ready = pod.condition("Ready")?;
         ready.last_transition_time.as_ref().map(|time| time.0)
     });
-    let since = available.chain(unready).min().or(meta.created).unwrap_or(view.now());
-    let reference = Reference::namespaced("Deployment", meta.namespace, meta.name);
-    let asked = deployment.spec.replicas.unwrap_or(1);
+    let since = server.unavailable.into_iter().chain(unready).min();
+    let since = since.or(meta.created).unwrap_or(view.now());
+    let reference = Reference::namespaced(server.kind, meta.namespace, meta.name);
     let will_not_come = asked == 0 || pods.iter().any(|pod| is_stuck(pod));
     if !will_not_come && !view.ripe(since, PATIENCE) {
-        return;
+        return None;
     }
     let evidence = Evidence {
         object: reference.clone(),
@@ -97,7 +138,7 @@ fn judge_server(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Fin
     let finding = Finding::new(Class::DnsUnavailable, reference, culprit, since, summary)
         .evidence([evidence])
         .remedy(remedy.0, remedy.1);
-    findings.push(finding);
+    Some(finding)
 }
 
 /// Whether a pod will not become ready by itself: no node is found for it, or a container cannot
@@ -110,14 +151,11 @@ fn is_stuck(pod: &Pod) -> bool {
     pod.deleting.is_none() && (cannot_start || unschedulable::complaint(pod).is_some())
 }
 
-fn is_name_service(deployment: &Deployment, view: &View<'_>) -> bool {
-    let Some(service) = services::name_service(view) else {
-        return false;
-    };
+/// Whether a Service selects pods with these labels in this namespace.
+fn is_behind(service: &Service, namespace: &str, labels: &Labels) -> bool {
     let wanted = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    wanted.is_some_and(|wanted| {
-        !wanted.is_empty() && selector::has_all(wanted, &deployment.spec.pod_labels)
-    })
+    service.metadata.namespace.as_deref() == Some(namespace)
+        && wanted.is_some_and(|wanted| !wanted.is_empty() && selector::has_all(wanted, labels))
 }
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
@@ -168,7 +206,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                     format!("{server}, the cluster's name service, has no ready pod, and {text} does not resolve for {}", workload.reference),
                 )
                 .explained_by([server.clone()])
-                .explained_by(deployments(view))
+                .explained_by(dependency::workloads(service, view))
                 .remedy("See why its pods are not ready", format!("kubectl describe {}", server.kubectl()))
             }
             _ => continue,
@@ -182,19 +220,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The Deployment of the name service.
-fn deployments(view: &View<'_>) -> Vec<Reference> {
-    view.in_namespace::<Deployment>("kube-system")
-        .filter(|deployment| is_name_service(deployment, view))
-        .filter_map(|deployment| deployment.metadata.name.as_deref())
-        .map(|name| Reference::namespaced("Deployment", "kube-system", name))
-        .collect()
-}
-
 /// The field that leads a pod's questions past the cluster's name service, if one does.
 ///
 /// Source: `GetPodDNS` in `pkg/kubelet/network/dns/dns.go`.
-fn elsewhere(pod: &Pod, service: &k8s_openapi::api::core::v1::Service) -> Option<&'static str> {
+fn elsewhere(pod: &Pod, service: &Service) -> Option<&'static str> {
     let spec = service.spec.as_ref();
     let address = spec.and_then(|spec| spec.cluster_ip.as_deref()).unwrap_or_default();
     let config = pod.spec.dns_config.as_ref();

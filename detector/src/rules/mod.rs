@@ -16,6 +16,7 @@ use crate::verdict::Class;
 use crate::view::View;
 
 mod affinity;
+mod agents;
 mod claims;
 mod config_source;
 mod dependency;

@@ -36,8 +36,8 @@ use crate::kubernetes::volumes::is_usable_on;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
 use crate::rules::unschedulable::Obstacle;
-use crate::rules::{Judge, Need, Rule, unschedulable};
-use crate::verdict::{Class, Confidence};
+use crate::rules::{Judge, Need, Rule, agents, unschedulable};
+use crate::verdict::{Class, Confidence, Evidence};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -55,10 +55,12 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 const NEVER_MADE: SignedDuration = SignedDuration::from_mins(5);
 
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
-    let Some((evidence, since)) = unschedulable::complaint(pod) else {
-        return;
-    };
+    let complaint = unschedulable::complaint(pod);
     for claim in claims::of(pod) {
+        let Some((evidence, since)) = complaint.clone().or_else(|| waits(pod, &claim.name, view)) else {
+            continue;
+        };
+        let mut drivers = Vec::new();
         let (reasons, confidence) = match claims::trouble(pod, &claim.name, view) {
             Some(Trouble::NoVolume(reasons)) => (reasons, Confidence::Certain),
             None => match elsewhere(pod, &claim.name, view) {
@@ -66,6 +68,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 None => continue,
             },
             Some(Trouble::BeingMade) if is_never_made(pod, &claim.name, since, view) => {
+                let driver = claims::provisioner(pod, &claim.name, view);
+                drivers.extend(driver.map(|driver| agents::unready_drivers(driver, None, view)));
                 (Vec::new(), Confidence::Likely)
             }
             Some(_) => continue,
@@ -94,7 +98,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .confidence(confidence)
             .detail("volumes", volumes)
             .detail("volume", claim.volume)
-            .evidence([evidence.clone()])
+            .evidence([evidence])
+            .explained_by(drivers.into_iter().flatten())
             .remedy(
                 "See which volumes there are",
                 "kubectl get persistentvolumes",
@@ -105,6 +110,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             ),
         );
     }
+}
+
+/// What is said of a claim for whose volume the scheduler chose a node, and waits: of the pod it says
+/// nothing meanwhile, or that it waited in vain.
+fn waits(pod: &Pod, claim: &str, view: &View<'_>) -> Option<(Evidence, Timestamp)> {
+    let is_waiting = pod.node.is_none() && pod.deleting.is_none() && !pod.is_finished();
+    if !is_waiting || !claims::has_node(pod, claim, view) {
+        return None;
+    }
+    let events = view.events_about(&claims::reference(pod, claim), "");
+    let said = events.filter(|event| event.reason == "ExternalProvisioning");
+    let said = said.max_by_key(|event| event.last)?;
+    Some((said.evidence(), said.first.or(said.last)?))
 }
 
 /// Whether nothing makes the volume of a claim: its provisioner has not said a word for long.

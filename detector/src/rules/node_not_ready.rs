@@ -34,7 +34,7 @@ use k8s_openapi::api::core::v1::Node;
 
 use crate::facts::Pod;
 use crate::finding::Finding;
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Rule, agents};
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
 
@@ -94,10 +94,10 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
     let pods: Vec<&Pod> = view.pods_on(name).filter(|pod| !pod.is_finished() && !is_static(pod)).collect();
     // A network plugin comes as a DaemonSet: what is wrong with it would explain the node.
     let lacks_network = ready.status == "False" && message.contains("NetworkPluginNotReady");
-    let plugins = pods.iter().filter(|pod| {
-        lacks_network && pod.spec.host_network == Some(true) && !pod.is_ready()
-    });
-    let plugins: BTreeSet<Reference> = plugins.map(|pod| view.workload(pod).reference).collect();
+    let plugins = match lacks_network {
+        true => agents::unready_on(name, view, agents::may_be_network_plugin),
+        false => Vec::new(),
+    };
     let affected: BTreeSet<Reference> = pods.iter().map(|pod| view.workload(pod).reference).collect();
     let summary = format!("{itself} is not ready: {message}");
     findings.push(

@@ -7,12 +7,12 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::facts::{Deployment, ReplicaSet};
+use crate::facts::{Deployment, Event, Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::Judge;
 use crate::verdict::{Evidence, Reference};
-use crate::view::{View, controller};
+use crate::view::{Lookup, View, controller};
 
 /// For how long a refusal is the present state, where only an event tells of it: controllers try
 /// again after a quarter of an hour at most.
@@ -39,8 +39,9 @@ pub(super) trait Refused {
 }
 
 /// The judges of all kinds that make pods, for one class.
-pub(super) const fn judges<R: Refused>() -> [Judge; 7] {
+pub(super) const fn judges<R: Refused>() -> [Judge; 8] {
     [
+        Judge::Event(&["FailedCreate"], event::<R>),
         Judge::Deployment(deployment::<R>),
         Judge::CronJob(cron_job::<R>),
         Judge::ReplicaSet(replica_set::<R>),
@@ -219,6 +220,39 @@ fn of_event<R: Refused>(
         since: first,
     };
     R::judge(&refusal, view, findings);
+}
+
+/// Of a controller that is not in the input: `kubectl cluster-info dump` leaves some kinds out.
+fn event<R: Refused>(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let about = &event.about;
+    let (namespace, name) = (about.namespace.as_str(), about.name.as_str());
+    let is_unknown = match about.kind.as_str() {
+        "ReplicaSet" => view.get::<ReplicaSet>(namespace, name) == Lookup::Unknown,
+        "StatefulSet" => view.get::<StatefulSet>(namespace, name) == Lookup::Unknown,
+        "DaemonSet" => view.get::<DaemonSet>(namespace, name) == Lookup::Unknown,
+        "Job" => view.get::<Job>(namespace, name) == Lookup::Unknown,
+        "CronJob" => view.get::<CronJob>(namespace, name) == Lookup::Unknown,
+        _ => false,
+    };
+    let last = event.last.unwrap_or(view.now());
+    let is_made = |pod: &Pod| pod.created.is_some_and(|created| created > last);
+    if !is_unknown || view.pods_of(&about.uid).any(is_made) {
+        return;
+    }
+    let metadata = ObjectMeta {
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(about.uid.clone()),
+        ..ObjectMeta::default()
+    };
+    // Each event is looked at, and the latest speaks.
+    let object = reference(&about.kind, &metadata);
+    let events = view.events_about(&object, &about.uid);
+    let failures = events.filter(|other| other.reason == "FailedCreate");
+    let latest = failures.max_by_key(|other| (other.last, &other.message));
+    if latest.is_some_and(|latest| latest == event) {
+        of_event::<R>(&about.kind, &metadata, view, findings);
+    }
 }
 
 fn reference(kind: &str, metadata: &ObjectMeta) -> Reference {

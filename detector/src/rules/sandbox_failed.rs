@@ -23,6 +23,7 @@
 //! - `oom-killed`: the memory limit is too small for the sandbox to start in.
 //! - `volume-mount-failed` and missing ConfigMaps: containers wait in the same way, the events are
 //!   others.
+//! - What keeps the pod of the node's network plugin from running: then this is part of that.
 //!
 //! # Remedy
 //!
@@ -33,7 +34,7 @@ use jiff::SignedDuration;
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::{Judge, Need, Rule, image, out_of_memory};
+use crate::rules::{Judge, Need, Rule, agents, image, out_of_memory};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
@@ -85,12 +86,15 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     } else {
         node.clone().whole()
     };
-    let error = event.message.trim().trim_start_matches("Failed to create pod sandbox: ");
+    let error = event.words();
+    let error = error.strip_prefix("Failed to create pod sandbox: ").unwrap_or(error);
+    let plugins = agents::unready_on(&node.name, view, |pod| agents::is_network_plugin(pod, error));
     let summary = format!("{node} cannot make a sandbox for {}: {error}", workload.reference);
     let command = format!("kubectl describe node {}", node.name);
     findings.push(
         Finding::new(Class::SandboxFailed, workload.reference, culprit, since, summary)
             .detail("error", error)
+            .explained_by(plugins)
             .explained_by([node])
             .evidence([event.evidence()])
             .remedy("See to the node's network plugin and container runtime", command),

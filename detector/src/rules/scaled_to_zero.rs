@@ -6,8 +6,9 @@
 //!
 //! `spec.replicas` is 0, the Service's selector matches the labels of the template, and no pod at
 //! all is behind the Service. It is certain where a ready pod of the workload went within the last
-//! ten minutes, or where a client fails on it, else likely: it may be meant so. A workload that something else manages, or that an
-//! autoscaler may scale to zero, is left alone.
+//! ten minutes, or where a client fails on it, else likely: it may be meant so. A workload or a
+//! Service that something else manages, or a workload that an autoscaler may scale to zero, is left
+//! alone.
 //!
 //! # Not before
 //!
@@ -88,11 +89,14 @@ fn judge(
         metadata.name.as_deref().unwrap_or_default(),
     );
     let points_here = |service: &&Service| {
+        // A Service that something makes is pointed there by what also scales, as for a canary.
+        let is_made = controller(&service.metadata).is_some();
         let asked = service
             .spec
             .as_ref()
             .and_then(|spec| spec.selector.as_ref());
-        asked.is_some_and(|asked| !asked.is_empty() && selector::has_all(asked, labels))
+        !is_made
+            && asked.is_some_and(|asked| !asked.is_empty() && selector::has_all(asked, labels))
     };
     let mut services: Vec<&Service> = view
         .in_namespace::<Service>(namespace)
@@ -117,11 +121,14 @@ fn judge(
     };
     let mut autoscalers = view.in_namespace::<HorizontalPodAutoscaler>(namespace);
     let scales_to_zero = autoscalers.any(|autoscaler| {
-        let name = autoscaler.metadata.name.as_deref().unwrap_or_default();
+        let metadata = &autoscaler.metadata;
+        let name = metadata.name.as_deref().unwrap_or_default();
         let spec = &autoscaler.spec;
+        // What made the autoscaler scales to zero where the autoscaler itself cannot.
+        let is_made = controller(metadata).is_some() || name.starts_with("keda-");
         spec.scale_target_ref.kind == kind
             && spec.scale_target_ref.name == object.name
-            && (name.starts_with("keda-") || spec.min_replicas == Some(0))
+            && (is_made || spec.min_replicas == Some(0))
     });
     if scales_to_zero {
         return;

@@ -19,6 +19,8 @@
 //!
 //! - `nodes-cordoned`: the taint `node.kubernetes.io/unschedulable` is a cordon.
 //! - `node-not-ready`, `node-pressure-eviction`: the taints are the node's trouble.
+//! - What takes the taint of a new node away, such as a network plugin or a cloud's controller, and
+//!   does not run: then this is part of its trouble.
 //! - `request-exceeds-nodes`: a node without such a taint is left, and is too small.
 //!
 //! # Remedy
@@ -31,7 +33,7 @@ use k8s_openapi::api::core::v1::Taint;
 use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::rules::unschedulable::{self, Obstacle, Unschedulable};
-use crate::rules::{Judge, Rule};
+use crate::rules::{Judge, Rule, agents};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
 
@@ -44,6 +46,9 @@ pub(super) const RULE: Rule = Rule {
 /// How long a taint of a node that comes or goes is no trouble.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
+/// On how many nodes is looked for what takes the taint away.
+const MOST_NODES: usize = 20;
+
 fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(stuck) = unschedulable::of(pod, view) else {
         return;
@@ -55,7 +60,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             if !nodes.is_empty() {
                 findings.push(by_trouble_of(nodes, &stuck));
             } else if view.ripe(stuck.since, PATIENCE) {
-                findings.push(by_taint(&stuck));
+                let unwell = &stuck.scan.unwell;
+                let key = unwell.first().map_or("", |(_, taint)| taint.key.as_str());
+                let nodes = unwell.iter().take(MOST_NODES).map(|(node, _)| node.name.as_str());
+                // What takes such a taint away does not run.
+                let agents = agents::unready_for_taint(key, nodes, view);
+                findings.push(by_taint(&stuck).explained_by(agents));
             }
         }
         _ => {}

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Node;
 
 use crate::facts::{Pod, ReplicaSet};
 use crate::finding::Finding;
-use crate::kubernetes::scheduling::{NodeShape, PODS, Scan, Shortage};
+use crate::kubernetes::scheduling::{self, NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
 use crate::rules::{affinity, claims, ports};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
@@ -90,8 +90,13 @@ impl Unschedulable {
     /// The resource that the scheduler's message says nodes have too little of.
     pub fn scarce_by_message(&self) -> Option<String> {
         let message = &self.evidence.quote;
-        if message.contains("Too many pods") {
-            return Some(PODS.to_owned());
+        let told = [
+            ("Too many pods", PODS),
+            (UNTOLD[0], "attachable-volumes"),
+            (UNTOLD[1], "storage"),
+        ];
+        if let Some((_, resource)) = told.iter().find(|(words, _)| message.contains(words)) {
+            return Some((*resource).to_owned());
         }
         let asked = self.scan.requests.keys();
         asked
@@ -242,6 +247,9 @@ fn computed(
     if claims::hold_up(pod, view) {
         return certain(Obstacle::Volumes);
     }
+    if said(message) == Some(Obstacle::Volumes) && claims::are_unknown(pod, view) {
+        return Some((Obstacle::Volumes, Confidence::Likely));
+    }
     let left: Vec<&NodeShape> = open()
         .map(Arc::as_ref)
         .filter(|node| claims::admit(pod, node, view))
@@ -268,10 +276,24 @@ fn computed(
         return certain(Obstacle::Capacity);
     }
     // By what is known it fits, and the scheduler is about to find that out too; but what keeps
-    // it from its neighbours can lie in another namespace.
-    let is_apart = said(message) == Some(Obstacle::Affinity) && view.ripe(since, BELIEVED);
-    is_apart.then_some((Obstacle::Affinity, Confidence::Likely))
+    // it from its neighbours can lie in another namespace, and how many volumes a node takes no
+    // object tells that is read here.
+    let untold = match said(message)? {
+        Obstacle::Affinity => Obstacle::Affinity,
+        _ if UNTOLD.iter().any(|words| message.contains(words)) => Obstacle::Capacity,
+        _ => return None,
+    };
+    view.ripe(since, BELIEVED)
+        .then_some((untold, Confidence::Likely))
 }
+
+/// What the scheduler says of volumes that nodes have no room for.
+///
+/// Source: `pkg/scheduler/framework/plugins` (`nodevolumelimits/csi.go`, `volumebinding/binder.go`).
+const UNTOLD: [&str; 2] = [
+    "exceed max volume count",
+    "did not have enough free storage",
+];
 
 /// What the scheduler's message gives as the reason, where the nodes cannot be looked at: of the
 /// reasons that it counts, the last by the order in which nodes are narrowed.
@@ -302,6 +324,11 @@ pub(super) fn said(message: &str) -> Option<Obstacle> {
             Some(Obstacle::Cordon)
         } else if says("free ports") {
             Some(Obstacle::Ports)
+        } else if UNTOLD.iter().any(|words| says(words)) {
+            Some(Obstacle::Capacity)
+        } else if is_of_device(reason) && reasons.contains(", ") {
+            // What asks for a device selects the nodes that have any.
+            Some(Obstacle::Selector)
         } else if says("Insufficient ") || says("Too many pods") {
             Some(if message.contains("No preemption victims found") {
                 Obstacle::Capacity
@@ -313,6 +340,14 @@ pub(super) fn said(message: &str) -> Option<Obstacle> {
         }
     };
     reasons.split(", ").filter_map(obstacle).max()
+}
+
+/// Whether a reason is that nodes have too little of a device, such as a GPU.
+fn is_of_device(reason: &str) -> bool {
+    let resource = reason
+        .split_once("Insufficient ")
+        .map(|(_, resource)| resource);
+    resource.is_some_and(|resource| scheduling::is_device(resource.trim_end_matches('.')))
 }
 
 /// Whether a condition of a node says that it is not ready or under pressure.

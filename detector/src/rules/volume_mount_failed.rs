@@ -19,6 +19,7 @@
 //! # Looks like
 //!
 //! - `config-map-missing`, `secret-missing` and their keys: the error names them.
+//! - What keeps the storage driver that serves the volume from running: then this is part of that.
 //! - `failed to sync configmap cache: timed out` and `no relationship found between node 'n' and this
 //!   object` are start noise of healthy pods.
 //!
@@ -32,7 +33,7 @@ use crate::facts::{Container, Event, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
-use crate::rules::{Judge, Need, Rule, unschedulable};
+use crate::rules::{Judge, Need, Rule, agents, unschedulable};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
 
@@ -112,6 +113,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         .node
         .as_deref()
         .map(|node| Reference::cluster("Node", node));
+    let drivers = driver_of(&event.message)
+        .map(|driver| agents::unready_drivers(driver, pod.node.as_deref(), view))
+        .unwrap_or_default();
     findings.push(
         Finding::new(
             Class::VolumeMountFailed,
@@ -127,6 +131,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             "Mend what the error names; the kubelet tries again by itself",
             format!("kubectl describe {}", pod.reference().kubectl()),
         )
+        .explained_by(drivers)
         .explained_by(node),
     );
 }
@@ -239,6 +244,19 @@ fn at_start(pod: &Pod, container: &Container<'_>, view: &View<'_>) -> Option<Fin
 fn culprit(pod: &Pod, index: usize, view: &View<'_>) -> Culprit {
     let field = claims::field_of_volume(pod, index, view);
     view.workload(pod).reference.field(field)
+}
+
+/// The storage driver that a message says is not there, or does not answer.
+///
+/// Source: `pkg/volume/csi/csi_client.go`; `pkg/volume/csi/csi_attacher.go`.
+fn driver_of(message: &str) -> Option<&str> {
+    let named = |before: &str, after: &str| {
+        let (_, rest) = message.split_once(before)?;
+        Some(rest.split_once(after)?.0)
+    };
+    named("driver name ", " not found in the list of registered CSI drivers")
+        .or_else(|| named("/plugins/", "/csi.sock"))
+        .or_else(|| named("external-attacher of ", " CSI driver"))
 }
 
 fn is_of_another_class(message: &str) -> bool {

@@ -26,9 +26,9 @@ use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::kubernetes::scheduling::NodeShape;
 use crate::kubernetes::volumes;
-use crate::rules::unschedulable::{self, Obstacle};
+use crate::rules::unschedulable::{self, Obstacle, Unschedulable};
 use crate::rules::{Judge, Rule, claims};
-use crate::verdict::{Class, Reference};
+use crate::verdict::{Class, Confidence, Evidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -58,6 +58,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     // Several volumes may be usable on one node each, and never the same.
     let all_are_bound = bound().count() == claims.len();
     let Some(volume) = usable_nowhere.or_else(|| bound().next().filter(|_| all_are_bound)) else {
+        findings.extend(by_word(&stuck, pod, view));
         return;
     };
     let name = volume.metadata.name.clone().unwrap_or_default();
@@ -81,17 +82,52 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let unwell = stuck.unwell_nodes(view);
     let unwell = unwell.into_iter().filter(|node| nodes.contains(&node.name));
     let command = format!("kubectl describe {}", object.kubectl());
-    let finding = stuck
+    let mut finding = stuck
         .finding(
             Class::VolumeNodeConflict,
             object.field("spec.nodeAffinity"),
             summary,
         )
-        .detail("nodes", nodes.clone())
+        .detail("nodes", nodes.clone());
+    let mut cordoned = stuck.scan.cordoned.iter().map(|node| &node.name);
+    if let Some(node) = cordoned.find(|name| nodes.contains(*name)) {
+        finding = finding.evidence([Evidence {
+            object: Reference::cluster("Node", node),
+            field: "spec.unschedulable".to_owned(),
+            quote: "true".to_owned(),
+            at: None,
+        }]);
+        finding = finding.remedy("Uncordon the node", format!("kubectl uncordon {node}"));
+    }
+    let finding = finding
         .remedy(
             "See where the volume can be used, and let the pod run there",
             command,
         )
         .explained_by(unwell);
     findings.push(finding);
+}
+
+/// Where the volume is not known: then its claim is all that can be named.
+fn by_word(stuck: &Unschedulable, pod: &Pod, view: &View<'_>) -> Option<Finding> {
+    let message = stuck.evidence.quote.as_str();
+    let is_said = message.contains("volume node affinity conflict")
+        || message.contains("didn't match PersistentVolume's node affinity");
+    if !is_said || !claims::are_unknown(pod, view) {
+        return None;
+    }
+    let claims = claims::of(pod);
+    let claim = claims.iter().find(|claim| claims::volume_of(pod, &claim.name, view).is_none())?;
+    let object = claims::reference(pod, &claim.name);
+    let subject = &stuck.workload.reference;
+    let summary = format!("The volume of {object} cannot be used where {subject} could run");
+    let finding = stuck
+        .finding(Class::VolumeNodeConflict, object.clone().whole(), summary)
+        .confidence(Confidence::Likely)
+        .remedy(
+            "See where the claim's volume can be used, and let the pod run there",
+            format!("kubectl describe {}", object.kubectl()),
+        )
+        .explained_by(stuck.unwell_nodes(view));
+    Some(finding)
 }

@@ -168,7 +168,19 @@ kind: HorizontalPodAutoscaler
 metadata: {name: keda-hpa-web, namespace: shop}
 spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}
 ";
-    state.and(by_events).says(&[]);
+    state.clone().and(by_events).says(&[]);
+    // Something makes the autoscaler, or points the Service there: that scales as well.
+    let owner = |kind: &str| {
+        format!(
+            "namespace: shop, ownerReferences: [{{apiVersion: x/v1, kind: {kind}, name: web, uid: o, controller: true}}]}}"
+        )
+    };
+    let of_scaled = by_events
+        .replace("keda-hpa-web", "web")
+        .replace("namespace: shop}", &owner("ScaledObject"));
+    state.and(&of_scaled).says(&[]);
+    let of_canary = SERVICE.replace("namespace: shop}", &owner("Canary"));
+    State::of(&deployment(0, "")).and(&of_canary).says(&[]);
 }
 
 #[test]

@@ -650,3 +650,45 @@ fn until_a_log_is_read_the_one_before_speaks() {
     state("containerd://b", "2026-11-24T11:59:41Z").says(&[&heard]);
     state("containerd://b", "2026-11-24T11:59:51Z").says(&[&unexplained(1, "[]")]);
 }
+
+/// Of Jobs that are not in the input, the pods of their CronJob tell that a later one went well.
+#[test]
+fn a_scheduled_try_whose_successor_went_well() {
+    let of_job = |name: &str, created: &str, status: &str| {
+        format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}-x
+  namespace: shop
+  uid: {name}
+  creationTimestamp: '{created}'
+  ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {name}, uid: {name}, controller: true}}]
+spec: {{containers: [{{name: app}}], restartPolicy: Never}}
+status: {status}
+"
+        )
+    };
+    let ended = |phase: &str, code: u8, at: &str| {
+        format!(
+            "{{phase: {phase}, containerStatuses: [{{name: app, image: '', imageID: '', ready: false, restartCount: 0, state: {{terminated: {{exitCode: {code}, reason: x, startedAt: '{at}', finishedAt: '{at}'}}}}}}]}}"
+        )
+    };
+    // 29733750 minutes after the epoch, and an hour later.
+    let failed = of_job(
+        "backup-29733750",
+        "2026-07-14T10:30:00Z",
+        &ended("Failed", 1, "2026-07-14T10:31:00Z"),
+    );
+    let state = State::of(&failed)
+        .without_list_of(Kind::Job)
+        .at("2026-07-14T12:00:00Z");
+    state.names(&["likely crash-unexplained CronJob shop/backup <- CronJob shop/backup"]);
+    let later = of_job(
+        "backup-29733810",
+        "2026-07-14T11:30:00Z",
+        &ended("Succeeded", 0, "2026-07-14T11:31:00Z"),
+    );
+    state.and(&later).says(&[]);
+}

@@ -1,6 +1,7 @@
 //! What the detector says of states of clusters, by area.
 
 mod admission;
+mod agents;
 mod claims;
 mod configuration;
 mod connections;

@@ -725,3 +725,48 @@ spec: {{replicas: 1, selector: {{}}}}
         )],
     );
 }
+
+/// What the scheduler looks at, and no object that is read here tells.
+#[test]
+fn what_only_the_scheduler_knows_is_believed_in_time() {
+    let full = "0/3 nodes are available: 3 node(s) exceed max volume count. preemption: 0/3 nodes are \
+        available: 3 No preemption victims found for incoming pod.";
+    let pod = stuck("web", "containers: [{name: app}]");
+    let start = pod.find("message: ").expect("a message");
+    let pod = format!("{}message: \"{full}\"}}\n", &pod[..start]);
+    let state = State::of(NODES).and(&pod);
+    state.clone().at("2026-11-24T11:55:00Z").says(&[]);
+    state.says(&["likely capacity-exhausted Pod shop/web <- Pod shop/web \
+         {\"request\":\"1\",\"resource\":\"attachable-volumes\"}"]);
+}
+
+/// Without nodes, the message decides: that the others have no such device is no news.
+#[test]
+fn a_taint_of_the_nodes_with_a_device() {
+    let message = "0/4 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}, 3 \
+        Insufficient nvidia.com/gpu. preemption: 0/4 nodes are available: 4 Preemption is not helpful.";
+    let pod = stuck(
+        "web",
+        "containers: [{name: app, resources: {limits: {nvidia.com/gpu: 1}}}]",
+    );
+    let start = pod.find("message: ").expect("a message");
+    let pod = format!("{}message: \"{message}\"}}\n", &pod[..start]);
+    State::of(&pod)
+        .without_list_of(Kind::Node)
+        .names(&["likely taint-untolerated Pod shop/web <- Pod shop/web spec.tolerations"]);
+}
+
+/// Without claims, the message decides as well.
+#[test]
+fn a_volume_that_is_elsewhere_as_the_scheduler_says() {
+    let message = "0/3 nodes are available: 3 node(s) had volume node affinity conflict. preemption: 0/3 \
+        nodes are available: 3 Preemption is not helpful for scheduling.";
+    let claims = "containers: [{name: app}], volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]";
+    let pod = stuck("web", claims);
+    let start = pod.find("message: ").expect("a message");
+    let pod = format!("{}message: \"{message}\"}}\n", &pod[..start]);
+    let state = State::of(NODES)
+        .and(&pod)
+        .without_list_of(Kind::PersistentVolumeClaim);
+    state.names(&["likely volume-node-conflict Pod shop/web <- PersistentVolumeClaim shop/data"]);
+}
