@@ -14,7 +14,7 @@ use crate::object::{Kind, Object};
 use crate::observation::Observation;
 use crate::rules::{Need, RULES, Rule};
 use crate::verdict::{Class, NotEvaluable, Reference, Report, SCHEMA, Verdict};
-use crate::view::View;
+use crate::view::{View, Workload};
 
 /// Names causes from what is observed.
 ///
@@ -334,7 +334,7 @@ fn judged(object: &Object, memory: &Memory, view: &View<'_>) -> Option<Judgement
         rule.judge(object, view, &mut findings);
     }
     if let Object::Pod(pod) = object {
-        name_manager(pod, view, &mut findings);
+        settle(pod, view, &mut findings);
     }
     let (read, deadline) = view.take_read();
     if findings.is_empty() && read.is_empty() && deadline.is_none() {
@@ -348,22 +348,51 @@ fn judged(object: &Object, memory: &Memory, view: &View<'_>) -> Option<Judgement
     })
 }
 
-/// Says what else manages the subject, where it is of a kind of its own.
-fn name_manager(pod: &Pod, view: &View<'_>, findings: &mut [Finding]) {
+/// Says what else manages the subject, where it is of a kind of its own, and where to edit a subject
+/// whose specification cannot be edited in place.
+fn settle(pod: &Pod, view: &View<'_>, findings: &mut [Finding]) {
     if findings.is_empty() {
         return;
     }
-    let workload = view.workload(pod);
-    let Some(manager) = workload.managed_by else {
-        return;
-    };
-    for finding in findings
-        .iter_mut()
-        .filter(|finding| finding.subject == workload.reference)
-    {
-        finding
-            .detail
-            .insert("managedBy".to_owned(), serde_json::json!(manager));
+    let Workload {
+        reference,
+        managed_by,
+        ..
+    } = view.workload(pod);
+    let in_place = format!("kubectl edit {}", reference.kubectl());
+    for finding in findings.iter_mut() {
+        if finding.subject != reference {
+            continue;
+        }
+        let field = finding.culprit.field.as_deref().unwrap_or_default();
+        let is_editable = reference.kind != "Pod" || field.ends_with(".image");
+        for remedy in finding.remedy.iter_mut() {
+            if remedy.command.as_ref() != Some(&in_place) {
+                continue;
+            }
+            match &managed_by {
+                Some(manager) => {
+                    remedy.command = Some(format!("kubectl edit {}", manager.kubectl()))
+                }
+                None if is_editable => {}
+                None if pod.is_static() => {
+                    let node = pod.node.as_deref().unwrap_or_default();
+                    remedy.text += &format!(": a static pod, so in its file on node {node}");
+                    remedy.command = None;
+                }
+                None => {
+                    let file = format!("{}.yaml", pod.name);
+                    remedy.text += ": a bare pod, so make it again";
+                    let get = format!("kubectl get {} -o yaml > {file}", reference.kubectl());
+                    let replace = format!("kubectl replace --force -f {file}");
+                    remedy.command = Some(format!("{get} && ${{EDITOR:-vi}} {file} && {replace}"));
+                }
+            }
+        }
+        if let Some(manager) = &managed_by {
+            let manager = serde_json::json!(manager);
+            finding.detail.insert("managedBy".to_owned(), manager);
+        }
     }
 }
 

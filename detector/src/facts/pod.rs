@@ -452,6 +452,15 @@ impl Pod {
         self.status.phase.as_deref().unwrap_or_default()
     }
 
+    /// Whether a kubelet made it of a file on its node: only a mirror of it can be seen.
+    pub fn is_static(&self) -> bool {
+        let of_node = self
+            .controller
+            .as_ref()
+            .is_some_and(|owner| owner.kind == "Node");
+        of_node || self.annotations.contains_key("kubernetes.io/config.mirror")
+    }
+
     /// Whether it will run no more: it succeeded or failed.
     pub fn is_finished(&self) -> bool {
         matches!(self.phase(), "Succeeded" | "Failed")

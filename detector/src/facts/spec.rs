@@ -76,6 +76,8 @@ pub struct Volume {
     pub name: String,
     pub config_map: Option<Box<ConfigMapVolumeSource>>,
     pub ephemeral: Option<Box<EphemeralVolumeSource>>,
+    /// The path on the node.
+    pub host_path: Option<Box<str>>,
     pub persistent_volume_claim: Option<Box<PersistentVolumeClaimVolumeSource>>,
     pub projected: Option<Box<ProjectedVolumeSource>>,
     pub secret: Option<Box<SecretVolumeSource>>,
@@ -150,6 +152,7 @@ impl From<core::Volume> for Volume {
             name: volume.name,
             config_map: volume.config_map.map(Box::new),
             ephemeral: volume.ephemeral.map(Box::new),
+            host_path: volume.host_path.map(|source| source.path.into()),
             persistent_volume_claim: volume.persistent_volume_claim.map(Box::new),
             projected: volume.projected.map(Box::new),
             secret: volume.secret.map(Box::new),

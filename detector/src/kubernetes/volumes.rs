@@ -83,19 +83,23 @@ pub fn is_usable_on(volume: &PersistentVolume, node: &NodeShape) -> bool {
         .as_ref()
         .and_then(|spec| spec.node_affinity.as_ref());
     let required = affinity.and_then(|affinity| affinity.required.as_ref());
+    // Volumes of before 1.17 have the older labels, newer nodes have not.
+    //
+    // Source: `pkg/scheduler/framework/plugins/volumezone` (`translateToGALabel`).
     let zones = [
-        "topology.kubernetes.io/zone",
-        "topology.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone",
-        "failure-domain.beta.kubernetes.io/region",
+        (
+            "topology.kubernetes.io/zone",
+            "failure-domain.beta.kubernetes.io/zone",
+        ),
+        (
+            "topology.kubernetes.io/region",
+            "failure-domain.beta.kubernetes.io/region",
+        ),
     ];
-    let in_zone = |label: &str| {
-        let asked = volume
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|labels| labels.get(label));
-        let has = node.labels.get(label);
+    let in_zone = |(label, older): (&str, &str)| {
+        let labels = volume.metadata.labels.as_ref();
+        let asked = labels.and_then(|labels| labels.get(label).or(labels.get(older)));
+        let has = node.labels.get(label).or(node.labels.get(older));
         match (asked, has) {
             (Some(asked), Some(has)) => asked.split("__").any(|zone| zone == has),
             // A node without zones is in any of them.

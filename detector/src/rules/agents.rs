@@ -58,6 +58,24 @@ pub(super) fn is_network_plugin(pod: &Pod, words: &str) -> bool {
     parts.any(|part| names().any(|name| name.contains(part)))
 }
 
+/// The workloads that lead a node's connections to Services, and are not ready there.
+pub(super) fn unready_proxies(node: &str, view: &View<'_>) -> Vec<Reference> {
+    let is_it = |pod: &Pod| {
+        may_be_network_plugin(pod) && names(pod).any(|name| name.contains("kube-proxy"))
+    };
+    unready_on(node, view, is_it)
+}
+
+/// The workloads that answer a node's pods for the name service, and are not ready there.
+pub(super) fn unready_name_caches(node: &str, view: &View<'_>) -> Vec<Reference> {
+    const DNS: i32 = 53;
+    let is_it = |pod: &Pod| {
+        let listens = pod.ports().any(|port| port.container_port == DNS);
+        may_be_network_plugin(pod) && (listens || names(pod).any(|name| name.contains("local-dns")))
+    };
+    unready_on(node, view, is_it)
+}
+
 /// The workloads that take a taint of nodes away once they run, and do not: they tolerate it by its
 /// name, and run on such a node or in kube-system.
 pub(super) fn unready_for_taint<'n>(
@@ -134,7 +152,7 @@ fn is_of_daemon_set(pod: &Pod) -> bool {
 /// The node's own paths that a pod mounts.
 fn paths_of_node(pod: &Pod) -> impl Iterator<Item = &str> {
     let volumes = pod.spec.volumes.iter().flatten();
-    volumes.filter_map(|volume| Some(volume.host_path.as_ref()?.path.as_str()))
+    volumes.filter_map(|volume| volume.host_path.as_deref())
 }
 
 /// The names of a pod and of its images.

@@ -70,18 +70,19 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let subject = &stuck.workload.reference;
     let lack = unschedulable::scarcest(full);
     let text = |amount: Quantity| lack.as_ref().map(|lack| amount.text(&lack.resource));
-    let summary = match &lack {
-        Some(lack) => format!(
-            "No node that could hold {subject} has {} of {} left",
-            lack.request.text(&lack.resource),
-            lack.resource
-        ),
-        None => format!("No node has the room that {subject} asks for"),
-    };
     let resource = lack
         .as_ref()
         .map(|lack| lack.resource.clone())
         .or_else(|| stuck.scarce_by_message());
+    let summary = match (&lack, &resource) {
+        (Some(lack), _) => format!(
+            "No node that could hold {subject} has {} of {} left",
+            lack.request.text(&lack.resource),
+            lack.resource
+        ),
+        (None, Some(resource)) => format!("No node that could hold {subject} has {resource} left for it"),
+        (None, None) => format!("No node has the room that {subject} asks for"),
+    };
     let finding = stuck
         .finding(Class::CapacityExhausted, subject.clone().whole(), summary)
         .detail("resource", resource.clone())

@@ -46,8 +46,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             "persistentvolumeclaim \"{}\" not found",
             claim.name
         ));
-        let confidence = match claims::trouble(pod, &claim.name, view) {
-            Some(Trouble::Missing) => Confidence::Certain,
+        let trouble = claims::trouble(pod, &claim.name, view);
+        let confidence = match trouble {
+            Some(Trouble::Missing | Trouble::Leaving) => Confidence::Certain,
             None if said && !view.is_listed(Kind::PersistentVolumeClaim, &pod.namespace) => {
                 Confidence::Likely
             }
@@ -58,8 +59,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         let workload = view.workload(pod);
         let object = claims::reference(pod, &claim.name);
+        let is = match trouble {
+            Some(Trouble::Leaving) => "is being deleted",
+            _ => "does not exist",
+        };
         let summary = format!(
-            "{object} does not exist, and volume {} of {} needs it",
+            "{object} {is}, and volume {} of {} needs it",
             claim.volume, workload.reference
         );
         let field = claims::field_of_volume(pod, claim.index, view);

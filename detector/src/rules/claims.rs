@@ -49,6 +49,8 @@ pub(super) fn of(pod: &Pod) -> Vec<Claim<'_>> {
 pub(super) enum Trouble {
     /// It does not exist.
     Missing,
+    /// It is being deleted: no further pod may use it.
+    Leaving,
     /// Its class does not exist, or it names none and there is no default.
     NoClass {
         /// The class that it names.
@@ -67,6 +69,9 @@ pub(super) fn trouble(pod: &Pod, claim_name: &str, view: &View<'_>) -> Option<Tr
         Lookup::Absent => return Some(Trouble::Missing),
         Lookup::Unknown => return trouble_by_events(pod, claim_name, view),
     };
+    if claim.metadata.deletion_timestamp.is_some() {
+        return Some(Trouble::Leaving);
+    }
     let phase = claim
         .status
         .as_ref()

@@ -46,7 +46,7 @@ use crate::kubernetes::services::{self, Host};
 use crate::object::Kind;
 use crate::rules::failing::{self, Failing};
 use crate::rules::tried::{self, Given, Named, Tried};
-use crate::rules::{Judge, Need, Rule, dependency, policy, target_port};
+use crate::rules::{Judge, Need, Rule, agents, dependency, policy, target_port};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
@@ -402,7 +402,11 @@ fn found<'a>(
                     target_port::leads_nowhere(service, port, pods, failed)
                 })
             };
-            if is_ready && !is_refused && !leads_nowhere() || dependency::is_coming_up(service, view) {
+            // Without its node's proxy no Service answers a pod.
+            let node = pod.node.as_deref();
+            let proxies = node.map_or(Vec::new(), |node| agents::unready_proxies(node, view));
+            let answers = is_ready && !is_refused && proxies.is_empty() && !leads_nowhere();
+            if answers || dependency::is_coming_up(service, view) {
                 return None;
             }
             let (because, confidence) = if is_ready && is_refused {
@@ -417,7 +421,7 @@ fn found<'a>(
                 target: json!(reference),
                 culprit: Some(reference.whole()),
                 evidence: vec![state_of(service, pods.as_deref().unwrap_or_default())],
-                explained_by: dependency::explainers(service, view),
+                explained_by: dependency::explainers(service, view).into_iter().chain(proxies).collect(),
                 ..wrong_address(because, confidence)
             })
         }

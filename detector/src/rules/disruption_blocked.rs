@@ -6,7 +6,8 @@
 //! # How it tells
 //!
 //! The budget's status allows no disruption, and a pod of its selector, that is not ending, is on a
-//! node with `spec.unschedulable`. A refused eviction leaves no event.
+//! node with `spec.unschedulable`, or with the mark of an autoscaler that empties it. A refused
+//! eviction leaves no event.
 //!
 //! # Not before
 //!
@@ -23,11 +24,13 @@
 //! Add a replica, or loosen the budget.
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::facts::Pod;
 use crate::finding::Finding;
 use crate::object::Kind;
+use crate::kubernetes::scheduling::NodeShape;
 use crate::kubernetes::selector;
 use crate::rules::{Judge, Need, Rule};
 use crate::verdict::{Class, Evidence, Reference};
@@ -47,14 +50,18 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
         return;
     };
     let expected = status.expected_pods.unwrap_or(0);
-    if status.disruptions_allowed != Some(0) || expected == 0 {
+    let mut conditions = status.conditions.iter().flatten();
+    let condition = conditions.find(|condition| condition.type_ == "DisruptionAllowed");
+    // Of pods whose owners cannot say how many there are to be, it lets none go either.
+    let failed = condition.filter(|condition| condition.reason == "SyncFailed");
+    if status.disruptions_allowed != Some(0) || expected == 0 && failed.is_none() {
         return;
     }
     let namespace = budget.metadata.namespace.as_deref().unwrap_or_default();
     let name = budget.metadata.name.as_deref().unwrap_or_default();
     let on_cordoned = |pod: &&Pod| {
         let node = pod.node.as_deref().and_then(|node| view.node_shape(node));
-        node.is_some_and(|node| node.cordoned)
+        node.is_some_and(|node| node.cordoned || emptying(node).is_some())
     };
     let selected: Vec<&Pod> = view
         .in_namespace::<Pod>(namespace)
@@ -70,14 +77,10 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
         return;
     };
     let node = held.node.clone().unwrap_or_default();
-    let conditions = status.conditions.iter().flatten();
-    let mut conditions = conditions.filter(|condition| condition.type_ == "DisruptionAllowed");
-    let condition = conditions.next();
-    let cordoned = view.node_shape(&node).and_then(|shape| {
-        let mut taints = shape.taints.iter();
-        let taint = taints.find(|taint| taint.key == "node.kubernetes.io/unschedulable")?;
-        taint.time_added.as_ref().map(|time| time.0)
-    });
+    let shape = view.node_shape(&node);
+    let is_cordoned = shape.is_some_and(|shape| shape.cordoned);
+    let taint = shape.and_then(emptying);
+    let cordoned = taint.and_then(|taint| taint.time_added.as_ref()).map(|time| time.0);
     let refused = condition.map(|condition| condition.last_transition_time.0);
     let since = refused.max(cordoned).or(held.created).unwrap_or(view.now());
     let unhealthy = selected.iter().filter(|pod| !pod.is_ready());
@@ -92,8 +95,13 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
     } else {
         "spec.minAvailable"
     };
+    let is = match is_cordoned {
+        true => "cordoned node",
+        false => "node that is to be emptied,",
+    };
+    let why = failed.map(|failed| format!(" ({})", failed.message)).unwrap_or_default();
     let summary = format!(
-        "{object} lets no pod be evicted, so {} stays on the cordoned node {node}",
+        "{object} lets no pod be evicted{why}, so {} stays on the {is} {node}",
         held.reference()
     );
     let evidence = [
@@ -105,8 +113,14 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
         },
         Evidence {
             object: Reference::cluster("Node", &node),
-            field: "spec.unschedulable".to_owned(),
-            quote: "true".to_owned(),
+            field: match is_cordoned {
+                true => "spec.unschedulable".to_owned(),
+                false => "spec.taints".to_owned(),
+            },
+            quote: match taint.filter(|_| !is_cordoned) {
+                Some(taint) => taint.key.clone(),
+                None => "true".to_owned(),
+            },
             at: cordoned,
         },
     ];
@@ -125,4 +139,12 @@ fn judge(budget: &PodDisruptionBudget, view: &View<'_>, findings: &mut Vec<Findi
         .remedy("Add a replica, or loosen the budget", command)
         .explained_by(unhealthy),
     );
+}
+
+/// The taint of a node from which pods are to be evicted: it is cordoned, or about to be taken away by
+/// an autoscaler that does not cordon.
+fn emptying(node: &NodeShape) -> Option<&Taint> {
+    const MARKS: [&str; 3] =
+        ["node.kubernetes.io/unschedulable", "karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler"];
+    node.taints.iter().find(|taint| MARKS.contains(&taint.key.as_str()))
 }

@@ -17,7 +17,7 @@
 //! # Not before
 //!
 //! 15 s without a ready pod; at once where none is asked for, no node is found for one, or one cannot
-//! start. Of a container the second failure, a Job's first.
+//! start; five minutes where all of them wait for nodes that are not ready. Of a container the second failure, a Job's first.
 //!
 //! # Looks like
 //!
@@ -37,10 +37,14 @@ use crate::finding::Finding;
 use crate::kubernetes::selector::{self, Labels};
 use crate::kubernetes::services::{self, Host};
 use crate::object::{Kind, Meta};
-use crate::rules::{Judge, Rule, dependency, failing, policy, tried, unschedulable};
+use crate::rules::unschedulable::Obstacle;
+use crate::rules::{Judge, Rule, agents, dependency, failing, policy, tried, unschedulable};
 use crate::signatures::Meaning;
 use crate::verdict::{Class, Evidence, Reference};
 use crate::view::View;
+
+/// How long nodes may take to become ready for the name service.
+const STARTING: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long the name service may be without a ready pod while one may yet become ready.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
@@ -114,6 +118,9 @@ fn of_server(server: &Server<'_>, view: &View<'_>) -> Option<Finding> {
     let since = server.unavailable.into_iter().chain(unready).min();
     let since = since.or(meta.created).unwrap_or(view.now());
     let reference = Reference::namespaced(server.kind, meta.namespace, meta.name);
+    if !pods.is_empty() && pods.iter().all(|pod| waits_for_nodes(pod, view)) {
+        return None;
+    }
     let will_not_come = asked == 0 || pods.iter().any(|pod| is_stuck(pod));
     if !will_not_come && !view.ripe(since, PATIENCE) {
         return None;
@@ -139,6 +146,14 @@ fn of_server(server: &Server<'_>, view: &View<'_>) -> Option<Finding> {
         .evidence([evidence])
         .remedy(remedy.0, remedy.1);
     Some(finding)
+}
+
+/// Whether a pod waits for the nodes of a cluster that is being made, or for those that are on their
+/// way back.
+fn waits_for_nodes(pod: &Pod, view: &View<'_>) -> bool {
+    unschedulable::of(pod, view).is_some_and(|stuck| {
+        stuck.obstacle == Obstacle::Unwell && !view.ripe(stuck.since, STARTING)
+    })
 }
 
 /// Whether a pod will not become ready by itself: no node is found for it, or a container cannot
@@ -209,7 +224,22 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 .explained_by(dependency::workloads(service, view))
                 .remedy("See why its pods are not ready", format!("kubectl describe {}", server.kubectl()))
             }
-            _ => continue,
+            _ => {
+                let node = pod.node.as_deref();
+                let caches = node.map(|node| agents::unready_name_caches(node, view));
+                let Some(cache) = caches.into_iter().flatten().next() else {
+                    continue;
+                };
+                Finding::new(
+                    Class::DnsUnavailable,
+                    workload.reference.clone(),
+                    cache.clone().whole(),
+                    failing.since,
+                    format!("{cache}, which resolves names on the node of {}, is not ready there, and {text} does not resolve", workload.reference),
+                )
+                .explained_by([cache.clone()])
+                .remedy("See why its pods are not ready", format!("kubectl describe {}", cache.kubectl()))
+            }
         };
         let finding = finding
             .container(failing.container.name())

@@ -66,6 +66,14 @@ const UNREACHABLE: &[&str] = &[
     ": EOF",
 ];
 
+/// The registry limits how often is pulled.
+pub(super) const LIMITED: [&str; 4] = [
+    "toomanyrequests",
+    "too many requests",
+    "Too Many Requests",
+    "pull rate limit",
+];
+
 /// The registry wants other credentials.
 const REFUSED: &[&str] = &[
     "401 Unauthorized",
@@ -301,6 +309,21 @@ pub(super) fn reference(image: &str) -> (&str, String) {
         format!("library/{image}")
     };
     (DEFAULT_REGISTRY, path)
+}
+
+/// The command that makes a pull secret. The credentials of the default registry are kept under an
+/// address of their own.
+///
+/// Source: `pkg/credentialprovider/keyring.go`.
+pub(super) fn command_for_secret(namespace: &str, name: &str, registry: &str) -> String {
+    let server = match registry {
+        DEFAULT_REGISTRY => "https://index.docker.io/v1/",
+        other => other,
+    };
+    format!(
+        "kubectl create secret docker-registry {name} -n {namespace} --docker-server={server} \
+         --docker-username=... --docker-password=..."
+    )
 }
 
 /// The words without what each layer put before them: the image's name, again and again.

@@ -67,10 +67,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let image = unpulled.container.spec.image.as_deref().unwrap_or_default();
         let (registry, _) = image::reference(image);
         let name = useless.or(secrets.first()).copied().unwrap_or("NAME");
-        let command = format!(
-            "kubectl create secret docker-registry {name} -n {} --docker-server={registry} --docker-username=... --docker-password=...",
-            pod.namespace
-        );
+        let exists = view.get::<Secret>(&pod.namespace, name).found().is_some();
+        let command = image::command_for_secret(&pod.namespace, name, registry);
+        let command = match exists {
+            true => format!("{command} --dry-run=client -o yaml | kubectl apply -f -"),
+            false => command,
+        };
         findings.push(
             image::finding(&unpulled, pod, view, (Some(culprit), &problem))
                 .detail("image", image)

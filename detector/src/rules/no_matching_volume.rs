@@ -60,7 +60,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some((evidence, since)) = complaint.clone().or_else(|| waits(pod, &claim.name, view)) else {
             continue;
         };
-        let mut drivers = Vec::new();
+        let is_silent = claims::trouble(pod, &claim.name, view) == Some(Trouble::BeingMade);
         let (reasons, confidence) = match claims::trouble(pod, &claim.name, view) {
             Some(Trouble::NoVolume(reasons)) => (reasons, Confidence::Certain),
             None => match elsewhere(pod, &claim.name, view) {
@@ -68,8 +68,6 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 None => continue,
             },
             Some(Trouble::BeingMade) if is_never_made(pod, &claim.name, since, view) => {
-                let driver = claims::provisioner(pod, &claim.name, view);
-                drivers.extend(driver.map(|driver| agents::unready_drivers(driver, None, view)));
                 (Vec::new(), Confidence::Likely)
             }
             Some(_) => continue,
@@ -80,7 +78,12 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         let subject = view.workload(pod).reference;
         let object = claims::reference(pod, &claim.name);
-        let summary = format!("No PersistentVolume satisfies {object}, which {subject} needs");
+        let driver = claims::provisioner(pod, &claim.name, view).filter(|_| is_silent);
+        let summary = match driver {
+            Some(driver) => format!("{driver} makes no volume for {object}, which {subject} needs"),
+            None => format!("No PersistentVolume satisfies {object}, which {subject} needs"),
+        };
+        let drivers = driver.map(|driver| agents::unready_drivers(driver, None, view));
         let volumes: Vec<_> = reasons
             .iter()
             .take(20)
@@ -99,7 +102,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .detail("volumes", volumes)
             .detail("volume", claim.volume)
             .evidence([evidence])
-            .explained_by(drivers.into_iter().flatten())
+            .explained_by(drivers.unwrap_or_default())
             .remedy(
                 "See which volumes there are",
                 "kubectl get persistentvolumes",

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
 use crate::facts::Pod;
 use crate::finding::Finding;
@@ -55,6 +55,18 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// The cluster autoscaler's mark on a node that it takes away.
 const TAKEN_AWAY: &str = "ToBeDeletedByClusterAutoscaler";
 
+/// Whether a node is new, and has not been ready yet: its conditions are all of one age.
+pub(super) fn is_starting(node: &Node, view: &View<'_>) -> bool {
+    let created = node.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let turned = |condition: &NodeCondition| condition.last_transition_time.as_ref().map(|time| time.0);
+    let first = conditions.clone().filter_map(turned).min();
+    let ready = conditions.clone().find(|condition| condition.type_ == "Ready");
+    let since = ready.and_then(turned).or(created);
+    let was_ready = first.zip(since).is_some_and(|(first, since)| since.duration_since(first) > POSTING);
+    !was_ready && created.is_some_and(|created| !view.ripe(created, STARTING))
+}
+
 fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -72,11 +84,7 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
     let since = ready.last_transition_time.as_ref().map(|time| time.0).or(created);
     let since = since.unwrap_or(view.now());
     let patient = ready.status == "Unknown" || view.ripe(since, PATIENCE);
-    let ages = conditions.into_iter().flatten();
-    let first = ages.filter_map(|condition| condition.last_transition_time.as_ref()).map(|time| time.0).min();
-    let was_ready = first.is_some_and(|first| since.duration_since(first) > POSTING);
-    let is_starting = !was_ready && created.is_some_and(|created| !view.ripe(created, STARTING));
-    if is_starting || !patient {
+    if is_starting(node, view) || !patient {
         return;
     }
     let itself = Reference::cluster("Node", name);

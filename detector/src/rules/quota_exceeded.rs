@@ -115,30 +115,32 @@ impl Refused for Quota {
             at: None,
         });
         let state = state.filter(|state| !state.quote.is_empty());
-        findings.push(
-            Finding::new(
-                Class::QuotaExceeded,
-                subject.clone(),
-                culprit,
-                refusal.since,
-                summary,
-            )
-            .confidence(confidence)
-            .detail("resource", resource.clone())
-            .detail("requested", text(&requested))
-            .detail("used", text(&used))
-            .detail("hard", text(&hard))
-            .evidence([refusal.evidence.clone()])
-            .evidence(state)
-            .remedy(
-                "See what uses it up",
-                format!("kubectl describe {}", object.kubectl()),
-            )
-            .remedy(
-                "Raise the quota",
-                format!("kubectl edit {}", object.kubectl()),
-            ),
-        );
+        let finding = Finding::new(
+            Class::QuotaExceeded,
+            subject.clone(),
+            culprit,
+            refusal.since,
+            summary,
+        )
+        .confidence(confidence)
+        .detail("resource", resource.clone())
+        .detail("requested", text(&requested))
+        .detail("used", text(&used))
+        .detail("hard", text(&hard))
+        .evidence([refusal.evidence.clone()])
+        .evidence(state);
+        let edit = |object: &Reference| format!("kubectl edit {}", object.kubectl());
+        findings.push(match demands {
+            Some(demands) => finding
+                .remedy(format!("Set {demands} in the pod's template"), edit(subject))
+                .remedy("Or demand less", edit(&object)),
+            None => finding
+                .remedy(
+                    "See what uses it up",
+                    format!("kubectl describe {}", object.kubectl()),
+                )
+                .remedy("Raise the quota", edit(&object)),
+        });
     }
 }
 

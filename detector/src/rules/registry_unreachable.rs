@@ -54,7 +54,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let image = unpulled.container.spec.image.as_deref().unwrap_or_default();
         let (registry, _) = image::reference(image);
         let error = unpulled.error.clone();
-        let problem = format!("cannot be pulled, for its registry {registry} does not serve: {error}");
+        let is_limited = image::LIMITED.iter().any(|words| error.contains(words));
+        let does = if is_limited { "limits how often" } else { "does not serve" };
+        let problem = format!("cannot be pulled, for its registry {registry} {does}: {error}");
         let finding = image::finding(&unpulled, pod, view, (None, &problem));
         if !view.ripe(finding.since, PATIENCE) {
             continue;
@@ -63,13 +65,17 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             Some(node) => format!("kubectl debug node/{node} -it --image=busybox -- nslookup {registry}"),
             None => format!("kubectl describe pod {} -n {}", pod.name, pod.namespace),
         };
-        findings.push(
-            finding
-                .detail("image", image)
-                .detail("registry", registry)
-                .detail("error", error)
-                .explained_by(pod.node.as_deref().map(|node| Reference::cluster("Node", node)))
-                .remedy("See that the node resolves, reaches and trusts the registry", command),
-        );
+        let finding = finding
+            .detail("image", image)
+            .detail("registry", registry)
+            .detail("error", error)
+            .explained_by(pod.node.as_deref().map(|node| Reference::cluster("Node", node)));
+        findings.push(match is_limited {
+            true => finding.remedy(
+                "Pull with credentials, whose limit is higher, or from a mirror",
+                image::command_for_secret(&pod.namespace, "NAME", registry),
+            ),
+            false => finding.remedy("See that the node resolves, reaches and trusts the registry", command),
+        });
     }
 }

@@ -81,7 +81,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let workload = view.workload(pod);
     let node = Reference::cluster("Node", node);
     let lacks_runtime = event.message.contains("no runtime for") || event.message.contains("RuntimeHandler");
-    let culprit = if lacks_runtime && pod.spec.runtime_class_name.is_some() {
+    let of_pod = lacks_runtime && pod.spec.runtime_class_name.is_some();
+    let culprit = if of_pod {
         workload.culprit("spec.runtimeClassName")
     } else {
         node.clone().whole()
@@ -90,14 +91,23 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let error = error.strip_prefix("Failed to create pod sandbox: ").unwrap_or(error);
     let plugins = agents::unready_on(&node.name, view, |pod| agents::is_network_plugin(pod, error));
     let summary = format!("{node} cannot make a sandbox for {}: {error}", workload.reference);
-    let command = format!("kubectl describe node {}", node.name);
+    let remedy = match of_pod {
+        true => (
+            "Name a runtime class that the node has",
+            format!("kubectl edit {}", workload.reference.kubectl()),
+        ),
+        false => (
+            "See to the node's network plugin and container runtime",
+            format!("kubectl describe node {}", node.name),
+        ),
+    };
     findings.push(
         Finding::new(Class::SandboxFailed, workload.reference, culprit, since, summary)
             .detail("error", error)
             .explained_by(plugins)
             .explained_by([node])
             .evidence([event.evidence()])
-            .remedy("See to the node's network plugin and container runtime", command),
+            .remedy(remedy.0, remedy.1),
     );
 }
 

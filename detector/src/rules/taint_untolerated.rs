@@ -129,6 +129,11 @@ fn by_taint(stuck: &Unschedulable) -> Finding {
     if !closed.is_empty() {
         finding = finding.detail("alsoTainted", closed);
     }
+    if stuck.obstacle == Obstacle::Unwell {
+        let node = tainted.first().map_or("", |(node, _)| node.name.as_str());
+        let command = format!("kubectl describe node {node}");
+        return finding.remedy("See why what takes the taint away does not", command);
+    }
     if let Some((node, taint)) = would_run_on {
         let taint = format!("{}:{}-", taint.key, taint.effect);
         let command = format!("kubectl taint node {} {taint}", node.name);

@@ -15,7 +15,7 @@ use crate::facts::{Pod, ReplicaSet};
 use crate::finding::Finding;
 use crate::kubernetes::scheduling::{self, NodeShape, PODS, Scan, Shortage};
 use crate::object::Kind;
-use crate::rules::{affinity, claims, ports};
+use crate::rules::{affinity, claims, node_not_ready, ports};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::{View, Workload, controller};
 
@@ -314,6 +314,7 @@ pub(super) fn said(message: &str) -> Option<Obstacle> {
             || says("persistentvolumeclaim")
             || says("persistent volumes")
             || says("volume node affinity conflict")
+            || says("no available volume zone")
         {
             Some(Obstacle::Volumes)
         } else if says("node.kubernetes.io/") {
@@ -353,6 +354,7 @@ fn is_of_device(reason: &str) -> bool {
 /// Whether a condition of a node says that it is not ready or under pressure.
 fn is_unwell(node: &str, view: &View<'_>) -> bool {
     let node = view.get::<Node>("", node).found();
+    let node = node.filter(|node| !node_not_ready::is_starting(node, view));
     let status = node.and_then(|node| node.status.as_ref());
     let conditions = status.and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| {

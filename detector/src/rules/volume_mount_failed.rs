@@ -28,8 +28,9 @@
 //! As the error says; the kubelet tries again by itself.
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ConfigMap;
 
-use crate::facts::{Container, Event, Pod};
+use crate::facts::{Container, Event, Pod, Secret};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
@@ -93,16 +94,23 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     if !is_present || !view.ripe(first, patience) {
         return;
     }
-    let place = volume_of(event).and_then(|name| place(pod, name, view));
+    let unmounted = unmounted(&event.message);
+    let is_missing = |name: &&str| refers_to_missing(pod, name, view);
+    if !unmounted.is_empty() && unmounted.iter().all(|name| refers_to_missing(pod, name, view)) {
+        return;
+    }
+    let others: Vec<&str> = unmounted.iter().copied().filter(|name| !is_missing(name)).collect();
+    let named = named_volume(event).or(match others.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    });
+    let place = named.and_then(|name| place(pod, name, view));
     let workload = view.workload(pod);
     let culprit = match place {
         Some((index, _)) => culprit(pod, index, view),
         None => workload.reference.clone().whole(),
     };
-    let name = place
-        .map(|(_, name)| name)
-        .or(volume_of(event))
-        .map(str::to_owned);
+    let name = place.map(|(_, name)| name).or(named).map(str::to_owned);
     let error = error(&event.message);
     let summary = format!(
         "Volume {} of {} cannot be mounted: {error}",
@@ -272,15 +280,36 @@ fn is_of_another_class(message: &str) -> bool {
         || message.contains("no relationship found between node")
 }
 
-/// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`, or the only
-/// one of `Unable to attach or mount volumes: unmounted volumes=[data], ...`.
-fn volume_of(event: &Event) -> Option<&str> {
-    if let Some((_, rest)) = event.message.split_once("for volume \"") {
-        return rest.split_once('"').map(|(name, _)| name);
-    }
-    let (_, rest) = event.message.split_once("unmounted volumes=[")?;
-    let (names, _) = rest.split_once(']')?;
-    (!names.is_empty() && !names.contains(' ')).then_some(names)
+/// The volume that a message names: `MountVolume.SetUp failed for volume "data" : ...`.
+fn named_volume(event: &Event) -> Option<&str> {
+    let (_, rest) = event.message.split_once("for volume \"")?;
+    Some(rest.split_once('"')?.0)
+}
+
+/// The volumes that a message sums up: `Unable to attach or mount volumes: unmounted volumes=[data
+/// conf], ...`.
+fn unmounted(message: &str) -> Vec<&str> {
+    let names = message.split_once("unmounted volumes=[").and_then(|(_, rest)| rest.split_once(']'));
+    names.map_or(Vec::new(), |(names, _)| names.split_whitespace().collect())
+}
+
+/// Whether a volume is of a ConfigMap or Secret that does not exist.
+fn refers_to_missing(pod: &Pod, name: &str, view: &View<'_>) -> bool {
+    let mut volumes = pod.spec.volumes.iter().flatten();
+    let Some(volume) = volumes.find(|volume| volume.name == name) else {
+        return false;
+    };
+    let config_map = |name: &str| view.get::<ConfigMap>(&pod.namespace, name).is_absent();
+    let secret = |name: &str| view.get::<Secret>(&pod.namespace, name).is_absent();
+    let parts = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    let mut parts = parts.map(|part| (&part.config_map, &part.secret));
+    volume.config_map.as_ref().is_some_and(|source| config_map(&source.name))
+        || (volume.secret.as_ref().and_then(|source| source.secret_name.as_ref()))
+            .is_some_and(|name| secret(name))
+        || parts.any(|(of_map, of_secret)| {
+            of_map.as_ref().is_some_and(|source| config_map(&source.name))
+                || of_secret.as_ref().is_some_and(|source| secret(&source.name))
+        })
 }
 
 /// A volume's place and name in the pod: messages name a claim's volume by its PersistentVolume.

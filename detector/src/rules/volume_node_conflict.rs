@@ -112,7 +112,8 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
 fn by_word(stuck: &Unschedulable, pod: &Pod, view: &View<'_>) -> Option<Finding> {
     let message = stuck.evidence.quote.as_str();
     let is_said = message.contains("volume node affinity conflict")
-        || message.contains("didn't match PersistentVolume's node affinity");
+        || message.contains("didn't match PersistentVolume's node affinity")
+        || message.contains("no available volume zone");
     if !is_said || !claims::are_unknown(pod, view) {
         return None;
     }

@@ -112,6 +112,54 @@ fn a_quota_that_demands_limits() {
     ]);
 }
 
+/// Each step says where to take it.
+#[test]
+fn commands_that_mend() {
+    let commands = |state: State| -> Vec<Option<String>> {
+        let verdicts = state.verdicts();
+        verdicts[0]
+            .remedy
+            .iter()
+            .map(|remedy| remedy.command.clone())
+            .collect()
+    };
+    let demand =
+        "pods \"web-5d-x\" is forbidden: failed quota: compute: must specify limits.cpu for: app";
+    let edit = |object: &str| Some(format!("kubectl edit {object} -n shop"));
+    let demanded = refused(demand).and(&quota("0", "64Mi"));
+    assert_eq!(
+        commands(demanded),
+        [edit("deployment/web"), edit("resourcequota/compute")]
+    );
+    let pod = |metadata: &str| {
+        let message = "exec: \\\"/srv\\\": stat /srv: no such file or directory";
+        State::of(&format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, namespace: shop, uid: web{metadata}}}
+spec: {{nodeName: a, containers: [{{name: app, command: [/srv]}}]}}
+status:
+  phase: Running
+  containerStatuses: [{{name: app, image: '', imageID: '', ready: false, restartCount: 5, state: {{waiting: {{reason: CrashLoopBackOff}}}}, lastState: {{terminated: {{exitCode: 128, reason: StartError, message: \"{message}\", startedAt: '2026-11-24T11:58:00Z', finishedAt: '2026-11-24T11:58:00Z'}}}}}}]
+"
+        ))
+    };
+    let owned = |kind: &str| {
+        format!(
+            ", ownerReferences: [{{apiVersion: x/v1, kind: {kind}, name: o, uid: o, controller: true}}]"
+        )
+    };
+    let bare = commands(pod(""));
+    let bare = bare[0].as_deref().unwrap_or_default();
+    assert!(
+        bare.ends_with("kubectl replace --force -f web.yaml"),
+        "{bare}"
+    );
+    assert_eq!(commands(pod(&owned("Node"))), [None]);
+    assert_eq!(commands(pod(&owned("Cluster"))), [edit("cluster/o")]);
+}
+
 #[test]
 fn a_job_that_is_refused() {
     let expected = "certain quota-exceeded Job shop/report <- ResourceQuota shop/compute \

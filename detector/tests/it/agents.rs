@@ -2,6 +2,7 @@
 //! is the cause, whoever suffers from it.
 
 use crashbook_detector::Kind;
+use crashbook_detector::facts::Run;
 
 use crate::support::State;
 
@@ -358,4 +359,100 @@ lastTimestamp: '2026-11-24T11:59:00Z'
     state
         .and(&event(claim, "ProvisioningFailed", denied))
         .names(&["likely volume-mount-failed Pod shop/web <- Pod shop/web spec.volumes[0]"]);
+}
+
+#[test]
+fn a_proxy_that_does_not_run() {
+    let state = State::of(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: web}
+spec: {nodeName: a, containers: [{name: app}]}
+status:
+  phase: Running
+  containerStatuses: [{name: app, image: '', imageID: '', ready: false, restartCount: 5, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, startedAt: '2026-11-24T11:58:00Z', finishedAt: '2026-11-24T11:58:31Z'}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: 10.96.0.9, selector: {app: db}, ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, uid: db, labels: {app: db}}
+spec: {nodeName: b, containers: [{name: db, ports: [{containerPort: 5432}]}]}
+status: {phase: Running, podIP: 10.1.0.9, conditions: [{type: Ready, status: 'True'}]}
+",
+    )
+    .log(Run::Current, "dial tcp 10.96.0.9:5432: i/o timeout");
+    let alone = state.verdicts();
+    assert_ne!(alone[0].class.name(), "dependency-unreachable");
+    let proxy = agent("kube-proxy", ", hostNetwork: true");
+    state.and(&proxy).names(&[&of("kube-proxy")]);
+}
+
+#[test]
+fn a_name_cache_of_the_node_that_does_not_run() {
+    let state = State::of(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: web}
+spec: {nodeName: a, containers: [{name: app}]}
+status:
+  phase: Running
+  containerStatuses: [{name: app, image: '', imageID: '', ready: false, restartCount: 5, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, startedAt: '2026-11-24T11:58:00Z', finishedAt: '2026-11-24T11:58:31Z'}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns}, ports: [{port: 53, protocol: UDP}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: dns, namespace: kube-system, uid: dns, labels: {k8s-app: kube-dns}}
+spec: {nodeName: b, containers: [{name: dns}]}
+status: {phase: Running, podIP: 10.1.0.9, conditions: [{type: Ready, status: 'True'}]}
+",
+    )
+    .log(Run::Current, "dial tcp: lookup db.shop on 169.254.20.10:53: read udp 169.254.20.10:4->169.254.20.10:53: read: connection refused");
+    let cache = agent("node-local-dns", ", hostNetwork: true");
+    state.and(&cache).names(&[&of("node-local-dns")]);
+}
+
+/// A name service that waits for the nodes of a new cluster.
+#[test]
+fn a_cluster_that_is_being_made() {
+    let state = State::of(
+        "
+apiVersion: v1
+kind: Node
+metadata: {name: a, creationTimestamp: '2026-11-24T11:59:00Z'}
+spec: {taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]}
+status:
+  allocatable: {cpu: '2', memory: 8Gi, pods: '110'}
+  conditions: [{type: Ready, status: 'False', reason: KubeletNotReady, message: cni plugin not initialized, lastTransitionTime: '2026-11-24T11:59:01Z'}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns}, ports: [{port: 53, protocol: UDP}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: coredns, namespace: kube-system, creationTimestamp: '2026-11-24T11:59:00Z'}
+spec: {selector: {}, template: {metadata: {labels: {k8s-app: kube-dns}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns-1, namespace: kube-system, uid: d, labels: {k8s-app: kube-dns}, creationTimestamp: '2026-11-24T11:59:00Z'}
+spec: {containers: [{name: coredns}]}
+status:
+  phase: Pending
+  conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, lastTransitionTime: '2026-11-24T11:59:02Z', message: 0/1 nodes are available}]
+",
+    );
+    state.clone().says(&[]);
+    assert!(!state.at("2026-11-24T12:04:30Z").verdicts().is_empty());
 }

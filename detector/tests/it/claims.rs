@@ -196,3 +196,47 @@ status: {{{status}}}
          {\"holder\":{\"kind\":\"Pod\",\"name\":\"a\",\"namespace\":\"shop\"},\"port\":8080}",
     ]);
 }
+
+#[test]
+fn a_claim_that_is_being_deleted() {
+    let bound = claim(LOCAL, "Bound", ", volumeName: pv");
+    let leaving = bound.replace(
+        "uid: claim}",
+        "uid: claim, deletionTimestamp: '2026-11-24T11:49:00Z'}",
+    );
+    let state = db()
+        .and(&leaving)
+        .and(&local())
+        .and(&volume("10Gi", "trial-worker"));
+    state.names(&[
+        "certain claim-missing StatefulSet shop/db <- PersistentVolumeClaim shop/data-db-0",
+    ]);
+    assert!(state.verdicts()[0].summary.contains("is being deleted"));
+}
+
+/// Volumes of old have older labels than the nodes of today.
+#[test]
+fn a_volume_of_a_zone_without_nodes() {
+    let of_zone = |zone: &str| {
+        let labels =
+            format!("name: pv, labels: {{failure-domain.beta.kubernetes.io/zone: {zone}}}");
+        let volume = volume("10Gi", "x").replace("name: pv", &labels);
+        let affinity = volume.find("  nodeAffinity").expect("an affinity");
+        let end = volume.find("status:").expect("a status");
+        format!("{}{}", &volume[..affinity], &volume[end..])
+    };
+    let node = "
+apiVersion: v1
+kind: Node
+metadata: {name: trial-worker, labels: {topology.kubernetes.io/zone: east}}
+status: {allocatable: {cpu: '2', memory: 8Gi, pods: '110'}}
+";
+    let state = State::of(DB)
+        .and(node)
+        .and(&claim(LOCAL, "Bound", ", volumeName: pv"))
+        .and(&local());
+    state.clone().and(&of_zone("east")).says(&[]);
+    state.and(&of_zone("west")).names(&[
+        "certain volume-node-conflict StatefulSet shop/db <- PersistentVolume pv spec.nodeAffinity",
+    ]);
+}

@@ -67,6 +67,28 @@ fn a_drain_waits_for_the_next_pod() {
     state.at("2026-11-24T12:01:50Z").says(&[BLOCKED]);
 }
 
+/// An autoscaler's mark, in place of a cordon; and pods whose owner cannot say how many there are to be.
+#[test]
+fn a_budget_holds_a_node_that_is_taken_away() {
+    let marked = node("taints: [{key: karpenter.sh/disrupted, effect: NoSchedule}]");
+    let state = State::of(&marked).and(&pod("web-0", "True"));
+    let said = state.clone().and(&budget(0, 1, 1)).verdicts();
+    assert_eq!(said[0].class.name(), "disruption-blocked");
+    let unknown = budget(0, 0, 0).replace("InsufficientPods", "SyncFailed");
+    let said = state
+        .clone()
+        .and(&unknown)
+        .at("2026-11-24T12:10:00Z")
+        .verdicts();
+    assert_eq!(said[0].class.name(), "disruption-blocked");
+    state.and(&budget(0, 0, 0)).says(&[]);
+    let other = node("taints: [{key: other, effect: NoSchedule}]");
+    State::of(&other)
+        .and(&pod("web-0", "True"))
+        .and(&budget(0, 1, 1))
+        .says(&[]);
+}
+
 fn autoscaler(condition: &str, more: &str) -> State {
     State::of(&format!(
         "
@@ -244,4 +266,36 @@ fn a_volume_that_cannot_be_mounted() {
     starting(noise, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z").says(&[]);
     let noise = "Unable to attach or mount volumes: unmounted volumes=[logs], unattached volumes=[], failed to process volumes=[logs]: error processing PVC shop/logs: failed to fetch PVC from API server: persistentvolumeclaims \"logs\" is forbidden: User \"system:node:a\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"shop\": no relationship found between node ''a'' and this object";
     starting(noise, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z").says(&[]);
+}
+
+/// The sum of what is not mounted repeats what is missing.
+#[test]
+fn a_sum_of_volumes_of_which_one_is_missing() {
+    let sum = "Unable to attach or mount volumes: unmounted volumes=[certs], unattached volumes=[]: timed out waiting for the condition";
+    let state = starting(sum, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z");
+    let both = sum.replace("[certs]", "[certs logs]");
+    let both = starting(&both, "2026-11-24T11:58:00Z", "2026-11-24T11:59:00Z");
+    let certs = |state: State| {
+        let pod = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: web, creationTimestamp: '2026-11-24T11:57:00Z'}
+spec:
+  nodeName: a
+  containers: [{name: app, volumeMounts: [{name: certs, mountPath: /c}, {name: logs, mountPath: /l}]}]
+  volumes: [{name: certs, secret: {secretName: certs}}, {name: logs, hostPath: {path: /l}}]
+status:
+  phase: Pending
+  startTime: '2026-11-24T11:57:00Z'
+  conditions: [{type: PodScheduled, status: 'True'}]
+  containerStatuses: [{name: app, image: i, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ContainerCreating}}}]
+";
+        state.and(pod)
+    };
+    let missing = "certain secret-missing Pod shop/web <- Secret shop/certs";
+    certs(state).names(&[missing]);
+    certs(both).names(&[
+        missing,
+        "certain volume-mount-failed Pod shop/web <- Pod shop/web spec.volumes[1]",
+    ]);
 }
