@@ -74,6 +74,13 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 let place = failing.said().find(tells_place);
                 let (line, said) =
                     place.filter(|_| said.field("line").is_none()).unwrap_or((line, said));
+                // Of what it says of one place, the first counts: the rest follows from it.
+                let is_there = |(_, other): &(&LogLine, &Said)| {
+                    is_config(other)
+                        && ["file", "line", "problem"].iter().all(|name| other.field(name).is_some())
+                        && ["file", "line"].iter().all(|name| other.field(name) == said.field(name))
+                };
+                let (line, said) = failing.said().filter(is_there).last().unwrap_or((line, said));
                 Refused { said, lines: vec![line], giver: None, is_sure: true }
             }
             Meaning::ValueRefused => {

@@ -46,6 +46,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"role "(?P<user>[^"]+)" does not exist"#
         r"Access denied for user '(?P<user>[^']*)'@'[^']*'(?: \(using password: (?:YES|NO)\))"
         r"\bWRONGPASS\b|\bNOAUTH\b|ERR invalid password|ERR AUTH <password> called without any password|-?ERR Client sent AUTH, but no password is set"
+        r"redis\.exceptions\.AuthenticationError: |Host '[^']*' is not allowed to connect to this (?:MySQL|MariaDB) server"
         r#"(?i)Reason: "username or password not allowed"|'security_exception', '(?:missing|unable to|failed to) authenticat"#
         r"Error making API request\..*Code: 403"
         r"\b(?:nats|NATS): '?(?i:Authorization Violation)"
@@ -253,7 +254,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?:has wrong|incorrect) (?:ownership|permissions?):? (?:on )?(?P<what>/\S+)"
         r#"(?i)(?:directory|file) "(?P<what>[^"]+)" has (?:wrong ownership|invalid permissions|incorrect permissions|group or world access)"#
         r"(?P<what>'/[^']+') \((?:Errcode|OS errno):? (?:1|13|30)\b"
-        r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|can ?not run .* as root"
+        r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|(?:can ?not|can't|refus\w+ to|do not|don't) run (?:[^\n]* )?as (?:the )?(?:root|superuser)\b"
         r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
         r"(?P<what>/[^\s:'\x22\\]+): (?:eacces|eperm|erofs)\b"
         r"exec user process caused:? \x22?permission denied"
@@ -308,6 +309,14 @@ pub(super) const TABLE: &[Signature] = table! {
         r"\[ALERT\].*parsing \[(?P<file>[^\]:]+):(?P<line>\d+)\] ?: (?P<problem>.+)"
         r"\[ALERT\].*(?P<problem>Error\(s\) found in configuration file) : (?P<file>\S+)"
         r"\[ALERT\].*(?P<problem>Could not open configuration file|Cannot open configuration file\S*|cannot open) .*?(?P<file>/\S+)"
+        r"\[ALERT\].*config : (?P<problem>(?:Proxy|proxy|backend|frontend|listen|config) '.+)"
+        r"ERROR: \[(?P<file>/[^\s:\]]+):(?P<line>\d+)\] (?P<problem>.+)"
+        r"\bBungled (?P<file>\S+) line (?P<line>\d+): (?P<problem>.+)"
+        r"^\('(?P<file>/[^']+)' Line (?P<line>\d+) Pos \d+\)"
+        r"^(?P<problem>(?:Unknown|Undefined|Unused|Symbol not found|Expected|Invalid|Syntax error)\b.*?)(?: \(program line \d+\),)? at$"
+        r"source: (?P<file>/\S+) line: (?P<line>\d+) pos: \d+ (?P<problem>.+)"
+        r"^(?:\d+: )?Error found at (?P<file>/\S+?):(?P<line>\d+)\.?$"
+        r"(?i)\b(?:parse|parsing|config(?:uration)?) error (?:on|at|in) line (?P<line>\d+): (?P<problem>.+)"
         r#"(?P<problem>syntax error in file "(?P<file>[^"]+)" line (?P<line>\d+).*)"#
         r#"(?P<problem>(?:unrecognized configuration parameter|invalid value for parameter) "(?P<name>[^"]+)".*?) in file "(?P<file>[^"]+)" line (?P<line>\d+)"#
         r#"(?P<problem>unrecognized configuration parameter "(?P<name>[^"]+)")"#
@@ -366,7 +375,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?P<problem>(?:open|stat|read) (?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl)): (?:no such file or|is a) directory)"
         r"(?i)(?P<problem>No such file or directory: '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
         r"(?i)(?P<problem>ENOENT: no such file or directory, open '(?P<file>/[\w./-]+\.(?:conf|cfg|cnf|ini|ya?ml|toml|json|properties|xml|hcl|env))')"
-        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecogni[sz]ed option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
+        r"(?P<problem>(?:unknown flag|unknown shorthand flag|flag provided but not defined|unknown command|unrecognized arguments?|[Uu]nrecogni[sz]ed option|[Uu]nknown option|invalid option|illegal option|unknown (?:configuration )?(?:key|field|property|parameter|setting)|Unknown configuration variable|[Ii]llegal argument|Unknown argument|unexpected argument|unexpected option|No such option|Unrecognized VM option|Invalid (?:initial|maximum) heap size)(?: --)?[: ]+['\x22`]?(?P<argument>[^\s'\x22`]+).*)"
         r#"(?P<problem>required flag\(s\) "(?P<argument>[^"]+)".* not set)"#
         r"(?P<problem>unknown (?:long|short) flag '(?P<argument>[^']+)')"
         r"error: (?P<problem>unexpected (?P<argument>\S+), try --help)"
@@ -387,11 +396,14 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"(?:^|[^\w/.-])(?P<problem>["'`]?\$?(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]? (?:(?:environment|env) (?:variable|var) )?(?:is|was|must be|not|has to be|needs to be|variable is|cannot be|env (?:var )?is) ?(?:not )?(?:set|required|missing|unset|defined|undefined|empty|provided|specified|configured|found|null|blank|a required)\b.*)"#
         r"(?P<problem>KeyError: ['\x22](?P<name>[A-Z][A-Z0-9_]+)['\x22])"
         r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
+        r"^(?:/[\w./-]*/)?[\w.-]+: (?:line )?\d+: (?P<problem>(?P<name>[A-Z_][A-Z0-9_]*): (?i:must|is|was|not set|required|missing|please|need|should|has to|set|undefined|unset|empty|define|specify|provide)\b.*)"
+        r"(?P<problem>--?[\w-]+=? is not allowed in (?P<name>NODE_OPTIONS))"
         r"(?P<problem>required key (?P<name>\w+) missing value)"
         r"(?P<problem>Could not resolve placeholder '(?P<name>[^']+)')"
         r#""(?P<file>/[^"]+\.(?:ya?ml|toml|json))": (?P<problem>field not found, node: \S+)"#
         r"(?P<problem>field not found, node: (?P<argument>\w+))"
         r"(?P<problem>json: cannot unmarshal \w+ into Go struct field \S*(?i:config|settings|options|spec)\S*)"
+        r#"(?i)msg="(?:[^"]*\bconfig[^"]*\bfail|[^"]*\bfail[^"]*\bconfig)[^"]*" file=(?P<file>/\S+) err="(?P<problem>.+)"$"#
         r"(?P<problem>Failed to (?:configure a DataSource|bind properties under '[^']+').*)"
         r"(?P<problem>ImproperlyConfigured: .+)"
         r"(?P<problem>Conf file attempted to set unknown variable: (?P<name>\S+))"
@@ -454,6 +466,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<file>/[^\s'\x22:]+): (?i:No such file or directory)"
     }
     NotConnected {
+        r"Failed to open TCP connection to (?P<host>[\w.-]+):(?P<port>\d+) \("
         r"Connection to node -?\d+ \((?P<host>[\w.-]+)/[0-9.]*:(?P<port>\d+)\) could not be established"
         r"Bootstrap broker (?P<host>[\w.-]+):(?P<port>\d+) \(id: -?\d+[^)]*\) disconnected"
         r"\b(?P<host>[\w.-]+):(?P<port>\d+)/\w+: Disconnected while requesting ApiVersion"

@@ -70,6 +70,70 @@ fn configuration() {
             "ConfigInvalid file=/usr/local/etc/haproxy/haproxy.cfg line=7 problem=unknown keyword 'foo' in 'global' section",
         ),
         (
+            "[ALERT]    (1) : config : Proxy 'web': unable to find required default_backend: 'shop'.",
+            "ConfigInvalid problem=Proxy 'web': unable to find required default_backend: 'shop'.",
+        ),
+        (
+            "[26-Nov-2026 19:22:36] ERROR: [/etc/f/php-fpm.conf:5] unable to parse value for entry 'pm': invalid process manager (static, dynamic or ondemand)",
+            "ConfigInvalid file=/etc/f/php-fpm.conf line=5 problem=unable to parse value for entry 'pm': invalid process manager (static, dynamic or ondemand)",
+        ),
+        (
+            "2026/11/26 19:21:14| FATAL: Bungled /etc/s/squid.conf line 2: acl localnet srcc 10.0.0.0/8",
+            "ConfigInvalid file=/etc/s/squid.conf line=2 problem=acl localnet srcc 10.0.0.0/8",
+        ),
+        (
+            "('/etc/v/default.vcl' Line 2 Pos 41)",
+            "ConfigInvalid file=/etc/v/default.vcl line=2",
+        ),
+        (
+            "Unknown field: 'prot' at",
+            "ConfigInvalid problem=Unknown field: 'prot'",
+        ),
+        (
+            "2026-11-26 19:21:11: (configfile.c.2164) source: /etc/l/lighttpd.conf line: 3 pos: 0 parser failed somehow near here: (EOL)",
+            "ConfigInvalid file=/etc/l/lighttpd.conf line=3 problem=parser failed somehow near here: (EOL)",
+        ),
+        (
+            "1795720879: Error found at /etc/q/mosquitto.conf:2.",
+            "ConfigInvalid file=/etc/q/mosquitto.conf line=2",
+        ),
+        (
+            r#"1795720879: Error: Unknown configuration variable "allow_anonymos"."#,
+            r#"ConfigInvalid argument=allow_anonymos problem=Unknown configuration variable "allow_anonymos"."#,
+        ),
+        (
+            r#"ts=2026-11-26T19:21:19.204Z caller=coordinator.go:118 level=error component=configuration msg="Loading configuration file failed" file=/etc/a/alertmanager.yml err="undefined receiver \"team\" used in route""#,
+            r#"ConfigInvalid file=/etc/a/alertmanager.yml problem=undefined receiver "team" used in route"#,
+        ),
+        (
+            r#"nats-server: Parse error on line 5: 'Expected an array value terminator "," or an array terminator "]"'"#,
+            r#"ConfigInvalid line=5 problem='Expected an array value terminator "," or an array terminator "]"'"#,
+        ),
+        (
+            "sh: 1: DB_HOST: must be set",
+            "ConfigInvalid name=DB_HOST problem=DB_HOST: must be set",
+        ),
+        (
+            "node: --max-old-space= is not allowed in NODE_OPTIONS",
+            "ConfigInvalid name=NODE_OPTIONS problem=--max-old-space= is not allowed in NODE_OPTIONS",
+        ),
+        (
+            "can't run as root without the -u switch",
+            "PermissionDenied",
+        ),
+        (
+            "redis.exceptions.AuthenticationError: Authentication required.",
+            "LoginRefused",
+        ),
+        (
+            "PHP Fatal error:  Uncaught PDOException: SQLSTATE[HY000] [1130] Host '10.244.1.68' is not allowed to connect to this MariaDB server in Command line code:1",
+            "LoginRefused",
+        ),
+        (
+            "in `__connect_nonblock': Failed to open TCP connection to web:8000 (Operation already in progress - connect(2) for 10.96.84.31:8000) (Errno::EALREADY)",
+            "NotConnected host=web port=8000",
+        ),
+        (
             r#"LOG:  syntax error in file "/etc/postgresql/postgresql.conf" line 3, near token "x""#,
             r#"ConfigInvalid file=/etc/postgresql/postgresql.conf line=3 problem=syntax error in file "/etc/postgresql/postgresql.conf" line 3, near token "x""#,
         ),
