@@ -20,6 +20,7 @@ mod agents;
 mod claims;
 mod config_source;
 mod dependency;
+mod dropped;
 mod eviction;
 mod failing;
 mod given;

@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use crate::facts::{Container, Event, Log, LogLine, Pod, Run, duration};
 use crate::kubernetes::references::{Source, config_references};
 use crate::object::Kind;
-use crate::rules::{access_denied, dependency_refusing, dependency_unreachable, failing, policy};
+use crate::rules::{
+    access_denied, dependency_refusing, dependency_unreachable, dropped, failing, policy,
+};
 use crate::signatures::{self, Level};
 use crate::verdict::Evidence;
 use crate::view::View;
@@ -145,36 +147,60 @@ pub(super) enum Killer {
     Kubelet,
 }
 
-/// Who killed the run, with the event that tells. As long as that event may yet come, a probe that
-/// killed a run before is taken to have killed this one too.
+impl Killer {
+    fn by(event: &Event) -> Self {
+        let message = &event.message;
+        if message.contains("failed liveness probe") || message.starts_with("Liveness probe") {
+            Self::LivenessProbe
+        } else if message.contains("failed startup probe") || message.starts_with("Startup probe") {
+            Self::StartupProbe
+        } else {
+            Self::Kubelet
+        }
+    }
+}
+
+/// Who killed the run, with the event that tells. As long as that event may yet come, or where it
+/// may have been dropped, a probe that killed a run before is taken to have killed this one too.
 pub(super) fn killer<'a>(
     ended: &Ended<'_>,
     pod: &Pod,
     view: &View<'a>,
 ) -> Option<(Killer, &'a Event)> {
     let name = ended.container.name();
-    let events = view
-        .events_of(pod)
+    let is_of_container = |event: &Event| match event.about.container() {
+        Some(container) => container == name,
+        None => event.message.split_whitespace().any(|word| word == name),
+    };
+    let killing = (view.events_of(pod))
         .filter(|event| match event.reason.as_str() {
-            "Killing" => match event.about.container() {
-                Some(container) => container == name,
-                None => event.message.split_whitespace().any(|word| word == name),
-            },
+            "Killing" => is_of_container(event),
             "SandboxChanged" => true,
             _ => false,
-        });
-    let event = events.max_by_key(|event| event.last)?;
-    let killer = if event.message.contains("failed liveness probe") {
-        Killer::LivenessProbe
-    } else if event.message.contains("failed startup probe") {
-        Killer::StartupProbe
-    } else {
-        Killer::Kubelet
+        })
+        .max_by_key(|event| event.last);
+    let known = killing.filter(|event| {
+        let may_come = || ended.at().is_some_and(|at| !view.ripe(at, EVENT_PATIENCE));
+        event.last >= ended.started() || Killer::by(event) != Killer::Kubelet && may_come()
+    });
+    // The one of this run may have been dropped; those of failures come more often.
+    let before = || {
+        let failing = (view.events_of(pod))
+            .filter(|event| event.reason == "Unhealthy" && is_of_container(event));
+        let failing = failing.filter(|event| !event.message.starts_with("Readiness"));
+        let latest = failing.chain(killing).max_by_key(|event| event.last)?;
+        let is_dropped = was_ended_from_outside(ended.run) && dropped::others_are(latest, view);
+        (is_dropped && Killer::by(latest) != Killer::Kubelet).then_some(latest)
     };
-    let is_of_run = event.last >= ended.started();
-    let may_come =
-        || killer != Killer::Kubelet && ended.at().is_some_and(|at| !view.ripe(at, EVENT_PATIENCE));
-    (is_of_run || may_come()).then_some((killer, event))
+    let event = known.or_else(before)?;
+    Some((Killer::by(event), event))
+}
+
+/// Whether a run ended as one does that is told to: by the signal, or well.
+fn was_ended_from_outside(run: &ContainerStateTerminated) -> bool {
+    const KILLED: i32 = 128 + 9;
+    const TERMINATED: i32 = 128 + 15;
+    matches!(run.exit_code, 0 | KILLED | TERMINATED) && run.reason.as_deref() != Some("OOMKilled")
 }
 
 /// What a run printed.

@@ -34,7 +34,7 @@ use jiff::SignedDuration;
 use crate::facts::{Container, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
-use crate::rules::{Judge, Need, Rule, agents, image, out_of_memory};
+use crate::rules::{Judge, Need, Rule, agents, dropped, image, out_of_memory};
 use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
@@ -73,7 +73,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
     let is_sure = event.count >= 3 || event.message.contains("failed to get sandbox image");
     if is_past
         || event.message.contains(out_of_memory::AT_START)
-        || !view.within(last, RECENT)
+        || !dropped::is_present(event, view, RECENT)
         || !(is_sure || view.ripe(since, PATIENCE))
     {
         return;

@@ -34,7 +34,7 @@ use crate::facts::{Container, Event, Pod, Secret};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::claims::{self, Trouble};
-use crate::rules::{Judge, Need, Rule, agents, unschedulable};
+use crate::rules::{Judge, Need, Rule, agents, dropped, unschedulable};
 use crate::verdict::{Class, Confidence, Culprit, Evidence, Reference};
 use crate::view::View;
 
@@ -89,7 +89,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         true => view
             .latest_event(pod, &["SuccessfulAttachVolume"])
             .is_none_or(|attached| attached.last < Some(last)),
-        false => view.within(last, RETRIED),
+        false => dropped::is_present(event, view, RETRIED),
     };
     if !is_present || !view.ripe(first, patience) {
         return;
@@ -163,7 +163,7 @@ fn provisioning(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let since = complaint.as_ref().map(|(_, since)| *since).or(event.first).or(event.last);
         let since = since.unwrap_or(view.now());
         let evidence = complaint.as_ref().map(|(evidence, _)| evidence.clone());
-        let is_current = event.last.is_some_and(|last| view.within(last, RETRIED));
+        let is_current = dropped::is_present(event, view, RETRIED);
         if !is_current || !view.ripe(since, SLOW) {
             continue;
         }

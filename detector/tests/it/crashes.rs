@@ -270,6 +270,33 @@ fn the_event_of_a_probe_that_ends_a_container_again_may_come_late() {
     state.at("2026-11-24T11:59:45Z").says(&[itself]);
 }
 
+/// Source: what a kubelet of 1.34.4 showed of a container that it ended for the seventh time.
+#[test]
+fn the_event_of_a_probe_that_ends_a_container_for_long_is_dropped() {
+    let many = |text: String, count: u32| text.replace("type: Normal", &format!("type: Normal\ncount: {count}"));
+    let killed = "Container app failed liveness probe, will be restarted";
+    let killed = many(event("Killing", killed, "2026-11-24T11:50:20Z"), 6);
+    let fails = "Liveness probe failed: timeout";
+    let fails = |count| many(event("Unhealthy", fails, "2026-11-24T11:51:20Z"), count);
+    let probe = "certain liveness-probe-failing Pod shop/web <- Pod shop/web spec.containers[0].livenessProbe \
+         {\"container\":\"app\",\"error\":\"timeout\",\"port\":8080,\"probe\":\"httpGet\"}";
+    let state = State::of(&crashing(EXIT_137));
+    state.clone().and(&killed).and(&fails(19)).says(&[probe]);
+    // An event that is not sent again is gone after an hour.
+    state.clone().and(&fails(25)).says(&[probe]);
+    // With so few of them none is dropped.
+    state
+        .and(&killed)
+        .and(&fails(18))
+        .says(&[&format!("likely {OOM}")]);
+    // It ended by itself.
+    let itself = crashing("exitCode: 3, reason: Error");
+    State::of(&itself)
+        .and(&killed)
+        .and(&fails(19))
+        .says(&[&unexplained(3, "[]")]);
+}
+
 #[test]
 fn a_probe_that_ended_one_long_run_is_history_unless_it_fails_again() {
     let long = crashing(EXIT_137)
