@@ -71,6 +71,15 @@ static PROBED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
+/// How a program that stands in the command itself is told where to connect: `("db", 5432)`.
+static CALLED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compiled(
+        r"(?x)
+        [\x22'](?P<host>[a-zA-Z](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)[\x22'],\s*(?:port\s?=\s?)?
+        (?P<port>\d{2,5})\b",
+    )
+});
+
 /// How a database's own client is told where it is: `pg_isready -h db -p 5432`.
 static CLIENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compiled(
@@ -107,11 +116,9 @@ pub fn in_command(command: &str) -> Vec<Endpoint> {
         port,
         is_url: true,
     };
-    for probed in PROBED
-        .iter()
-        .flat_map(|pattern| pattern.captures_iter(command.as_bytes()))
-    {
-        let part = |name| part(&probed, name);
+    let addressed = PROBED.iter().chain(CALLED.iter());
+    for addressed in addressed.flat_map(|pattern| pattern.captures_iter(command.as_bytes())) {
+        let part = |name| part(&addressed, name);
         found.push(named(part("host"), part("port").parse().ok()));
     }
     for client in CLIENT
@@ -153,6 +160,7 @@ pub(super) fn prepare() {
     LazyLock::force(&BARE);
     LazyLock::force(&LOOKED_UP);
     LazyLock::force(&PROBED);
+    LazyLock::force(&CALLED);
 }
 
 /// The addresses that a text names: of URLs first, then of connection strings, then whatever looks

@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Signature] = table! {
     WorkRefused {
         r#"server at "(?P<host>[^"]+)"(?: \([^)]*\))?, port \d+ failed: FATAL:\s+(?P<problem>sorry, too many clients already|remaining connection slots are reserved.*|(?P<passing>the database system is .*)|database "[^"]+" does not exist|too many connections for .*)"#
         r"(?P<problem>sorry, too many clients already|remaining connection slots are reserved[^\n]*|too many connections for (?:role|database)[^\n]*)"
-        r"(?P<problem>Too many connections|ERR max number of clients reached|Host '[^']*' is blocked because of many connection errors)"
+        r"(?P<problem>Too many connections|max number of clients reached|Host '[^']*' is blocked because of many connection errors)"
         r"(?P<problem>(?:READONLY )?You can't write against a read only (?:replica|slave)|cannot execute \w+ in a read-only transaction|running with the --(?:super-)?read-only option|NotWritablePrimary|not (?:primary|master) and (?:slaveOk|secondaryOk)=false|index read-only / allow delete|MISCONF Redis is configured)"
         r"(?P<problem>OOM command not allowed when used memory|mvcc: database space exceeded|disk usage exceeded flood-stage watermark|could not extend file [^\n]*No space left on device|The table '[^']*' is full)"
         r"(?P<problem>(?P<passing>the database system is (?:in recovery mode|shutting down|starting up|not yet accepting connections)))"

@@ -386,6 +386,10 @@ fn the_rest() {
             "LoginRefused user=shop",
         ),
         (
+            "redis.exceptions.ConnectionError: max number of clients reached",
+            "WorkRefused problem=max number of clients reached",
+        ),
+        (
             "FATAL:  sorry, too many clients already",
             "WorkRefused problem=sorry, too many clients already",
         ),
@@ -506,6 +510,10 @@ fn what_a_command_waits_for() {
         ("pg_isready -h pg.data -p 5433 -U app", "pg.data:5433"),
         ("mysqladmin ping -h mysql -psecret", "mysql:3306"),
         ("redis-cli -h cache ping | grep PONG", "cache:6379"),
+        (
+            r#"import redis; redis.Redis("cache", 6380, socket_timeout=4).ping()"#,
+            "cache:6380",
+        ),
         (
             "until nslookup db.shop.svc.cluster.local; do sleep 2; done",
             "db.shop.svc.cluster.local",

@@ -273,7 +273,9 @@ fn the_event_of_a_probe_that_ends_a_container_again_may_come_late() {
 /// Source: what a kubelet of 1.34.4 showed of a container that it ended for the seventh time.
 #[test]
 fn the_event_of_a_probe_that_ends_a_container_for_long_is_dropped() {
-    let many = |text: String, count: u32| text.replace("type: Normal", &format!("type: Normal\ncount: {count}"));
+    let many = |text: String, count: u32| {
+        text.replace("type: Normal", &format!("type: Normal\ncount: {count}"))
+    };
     let killed = "Container app failed liveness probe, will be restarted";
     let killed = many(event("Killing", killed, "2026-11-24T11:50:20Z"), 6);
     let fails = "Liveness probe failed: timeout";
