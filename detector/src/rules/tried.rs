@@ -150,9 +150,9 @@ pub(super) fn in_configuration(
     let workload = view.workload(pod);
     let path = container.path();
     let mut given = Vec::new();
-    let mut add = |text: &str, culprit: &dyn Fn() -> Culprit| {
+    let mut add = |text: &str, named: fn(&str) -> Vec<Endpoint>, culprit: &dyn Fn() -> Culprit| {
         let text = text.get(..MOST_TEXT).unwrap_or(text);
-        let found = endpoints(text).into_iter();
+        let found = named(text).into_iter();
         given.extend(found.map(|endpoint| Given {
             endpoint,
             culprit: culprit(),
@@ -160,14 +160,14 @@ pub(super) fn in_configuration(
     };
     let variables = variables(pod, container, view);
     for (_, value, culprit) in &variables {
-        add(value, &|| culprit.clone());
+        add(value, endpoints, &|| culprit.clone());
     }
     for (list, texts) in [
         ("command", &container.spec.command),
         ("args", &container.spec.args),
     ] {
         for (index, text) in texts.iter().flatten().enumerate() {
-            add(text, &|| {
+            add(text, signatures::in_command, &|| {
                 workload.culprit(&format!("{path}.{list}[{index}]"))
             });
         }
@@ -193,7 +193,9 @@ pub(super) fn in_configuration(
             .found();
         for (key, value) in map.and_then(|map| map.data.as_ref()).into_iter().flatten() {
             let object = Reference::namespaced("ConfigMap", &pod.namespace, &reference.name);
-            add(value, &|| object.clone().field(format!("data[{key:?}]")));
+            add(value, endpoints, &|| {
+                object.clone().field(format!("data[{key:?}]"))
+            });
         }
     }
     given.extend(pairs(&variables));
