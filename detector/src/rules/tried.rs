@@ -58,6 +58,9 @@ pub(super) fn in_words(failing: &Failing<'_, '_>) -> Vec<Tried> {
         .filter(|(_, said)| said.meaning.is_of_connection())
     {
         let named: Vec<Endpoint> = match said.field("host") {
+            Some(host) if said.meaning.is_of_name() => {
+                beside(as_given(host), said.number("port"), &line.text)
+            }
             Some(host) => beside(host, said.number("port"), &line.text),
             None => endpoints(&line.text),
         };
@@ -97,6 +100,15 @@ pub(super) fn in_words(failing: &Failing<'_, '_>) -> Vec<Tried> {
         }
     }
     tried
+}
+
+/// The name that was looked for below one of the domains that every pod searches, as no object has
+/// a name of these forms: `db.svc.cluster.local`, `db.cluster.local`.
+fn as_given(host: &str) -> &str {
+    match host.split_once('.') {
+        Some((name, domain)) if domain.starts_with("svc.") || domain == "cluster.local" => name,
+        _ => host,
+    }
 }
 
 /// What a line says of a failed connection to this host. Where that is an address, the name that it

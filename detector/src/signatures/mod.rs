@@ -146,6 +146,9 @@ fn compiled(index: usize) -> Option<Regex> {
 
 /// Reads one line; none where it says nothing that is known.
 pub fn read(line: &str) -> Option<Said> {
+    if is_of_usage(line) {
+        return None;
+    }
     // Structured logs escape the quotes of the message that they carry.
     let unescaped;
     let line = if line.contains("\\\"") {
@@ -182,6 +185,15 @@ pub fn read(line: &str) -> Option<Said> {
         }
     }
     Some(Said { meaning, fields })
+}
+
+/// Whether a line is of what a program prints of its options: `  -w SEC  Connect timeout`.
+fn is_of_usage(line: &str) -> bool {
+    let text = line.trim_start();
+    let option = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
+    let is_option =
+        option.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    is_option && text.len() < line.len()
 }
 
 /// The fields that patterns can have.

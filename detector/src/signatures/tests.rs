@@ -474,6 +474,8 @@ fn the_rest() {
 fn what_says_nothing() {
     let lines = [
         "",
+        "\t-w SEC\tConnect timeout",
+        "      --bind-address string   address to bind, fails with address already in use",
         "connected",
         "[::ffff:10.244.2.1]:46256: response:200",
         "AH00558: httpd: Could not reliably determine the server's fully qualified domain name",

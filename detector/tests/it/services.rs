@@ -238,6 +238,9 @@ fn an_address_that_leads_nowhere() {
     let words = "dial tcp: lookup dbb on 10.96.0.10:53: no such host";
     let up = db("db", PORT, "True", "{containerPort: 5432}");
     check(failing(env, words).and(&up), &[wrong]);
+    // Every domain that pods search is tried in turn.
+    let words = "** server can't find dbb.svc.cluster.local: NXDOMAIN";
+    check(failing(env, words).and(&up), &[wrong]);
     // The Service is there, and has no such port.
     let env = "env: [{name: DB_URL, value: 'postgres://db:5433/shop'}]";
     let words = "could not connect to postgres://db:5433/shop: connection timed out";
