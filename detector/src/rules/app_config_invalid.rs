@@ -294,6 +294,10 @@ fn culprit<'f>(
         culprit: variable.culprit.clone(),
         variable: Some(variable.name.clone()),
     };
+    // Whatever names it, the kubelet gave it.
+    if let Some(link) = given::service_link(pod, problem, view) {
+        return link;
+    }
     if let Some(file) = field("file") {
         if let Some(found) = files::holder(pod, container, file) {
             return held(found);
@@ -333,9 +337,6 @@ fn culprit<'f>(
     };
     if let Some(found) = variables.iter().find(is_value) {
         return given_by(found);
-    }
-    if let Some(link) = given::service_link(pod, problem, view) {
-        return link;
     }
     // No place is named: a variable that the message names, an argument that is a mounted file,
     // or the only file that there is.

@@ -27,6 +27,9 @@ const RAREST: SignedDuration = SignedDuration::from_mins(15);
 /// that is ready, which has other things to say; and of one that is not.
 const BETWEEN: (usize, usize) = (3, 20);
 
+/// How much a program says when it is told to end.
+const FAREWELL: usize = 6;
+
 /// How long an init container may run before it is said to wait for what does not come.
 const WAITS: SignedDuration = SignedDuration::from_secs(60);
 
@@ -219,6 +222,13 @@ fn crashing<'a, 'p>(
         said.meaning != Meaning::ValueRefused
             || given::refused(pod, &container, said, (lines, *at), view).is_some()
     });
+    // One that was ended by others, and said much since it could not connect, went on without.
+    let is_killed = matches!(crash.ended.exit_code, 137 | 143);
+    let last = said.iter().map(|(at, _)| *at).max().unwrap_or_default();
+    let after = lines.get(last + 1..).unwrap_or_default();
+    if is_killed && after.iter().filter(|line| !goes_on(&line.text)).count() > FAREWELL {
+        said.retain(|(_, said)| !said.meaning.is_of_connection());
+    }
     Some(Failing {
         container,
         ended: Some(crash.ended),

@@ -310,6 +310,7 @@ pub(super) struct LastWords {
 pub(super) fn last_words(words: &Words<'_>) -> LastWords {
     const MOST: usize = 5;
     const TELLING: usize = 2;
+    const APART: usize = 3;
     const WIDTH: usize = 240;
     let mut seen = BTreeSet::new();
     let lines: Vec<&LogLine> = words
@@ -326,10 +327,26 @@ pub(super) fn last_words(words: &Words<'_>) -> LastWords {
         .iter()
         .enumerate()
         .filter(|(_, line)| tells_of_trouble(&line.text));
-    let mut telling: Vec<usize> = tells.map(|(at, _)| at).take(TELLING).collect();
-    if telling.is_empty() && !lines.is_empty() {
-        telling.push(0);
-    }
+    let tells: Vec<usize> = tells.map(|(at, _)| at).collect();
+    // The last of them is what it ends with: where the program ranks its lines the first of those
+    // that come together is the reason, and the others are what comes of it.
+    let is_ranked = |at: &usize| {
+        lines
+            .get(*at)
+            .is_some_and(|line| signatures::level(&line.text).is_some())
+    };
+    let is_together = |pair: &&[usize]| pair[1] - pair[0] <= APART && is_ranked(&pair[1]);
+    let together = tells
+        .windows(2)
+        .take_while(is_together)
+        .last()
+        .map(|pair| pair[1]);
+    let last = tells.first().copied().or((!lines.is_empty()).then_some(0));
+    let first = together.filter(|_| last.as_ref().is_some_and(is_ranked));
+    let before = tells.get(1).copied();
+    let mut telling: Vec<usize> = first.into_iter().chain(last).chain(before).collect();
+    telling.dedup();
+    telling.truncate(TELLING);
     let rest = (0..lines.len()).filter(|at| !telling.contains(at));
     let mut shown: Vec<usize> = telling.iter().copied().chain(rest).take(MOST).collect();
     shown.sort_unstable();

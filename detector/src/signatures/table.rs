@@ -58,7 +58,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)\b401[: ]+\(?Unauthorized\b|HTTP(?:/[0-9.]+)? 401\b|(?:status|code|returned|response)[ :=]+401\b|\bError 401\b|code = Unauthenticated"
         r"remote error: tls: (?:bad certificate|certificate required|unknown certificate authority|expired certificate)|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED)"
         r"Permission denied \((?:publickey|password|keyboard)"
-        r"\bUNAUTHENTICATED\b|\binvalid_(?:client|grant)\b|unauthorized: unauthorized access"
+        r"\bUNAUTHENTICATED\b|\bAuthenticationError\b|(?i:\bauthentication required\b)|\binvalid_(?:client|grant)\b|unauthorized: unauthorized access"
         r"Not authorized to perform sts:AssumeRole\w*|(?i:invalid|expired) client secret"
         r"(?i)\b(?:login|authentication|auth) (?:was )?(?:failed|refused|rejected) (?:for|as|with|by) (?:user )?['\x22]?(?P<user>[\w.@-]+)"
         r"(?i)Login failed for user '(?P<user>[^']*)'"
@@ -78,7 +78,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Not authorized to access (?:topics|group)\b.*)"
         r"\* (?P<problem>Vault is sealed)"
         r"(?P<problem>We could not find your database: \S+[^.\s])"
-        r"(?P<problem>is not authorized to perform: \w+:\w+|AccessDenied: Access Denied)"
+        r"(?P<problem>is not authorized to perform: \w+:\w+|not authorized to perform this operation|AccessDenied: Access Denied)"
         r"(?i)(?P<problem>NotEnoughReplicas\w*|LEADER_NOT_AVAILABLE|\b(?:503 Service (?:Temporarily )?Unavailable|429 Too Many Requests))"
         r"(?i)(?P<problem>\b(?:(?P<passing>LOADING Redis is loading the dataset)|CLUSTERDOWN The cluster is down|MASTERDOWN Link with MASTER is down))"
     }
@@ -224,6 +224,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"\.: (?:line \d+: )?(?:can't|cannot) open '?(?P<file>[^\s':]+)'?: No such file"
         r"Could not open input file: (?P<file>\S+)"
         r"(?i)missing (?:shared )?library:? (?P<file>[\w.+-]+)"
+        r"Could not import module [\x22'](?P<file>[\w.]+)[\x22']"
         r"PackageNotFoundError: (?:No package metadata was found for )?(?P<file>[\w.-]+)"
     }
     ConfigInvalid {
@@ -247,6 +248,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<what>/[^\s:'\x22()]+) \((?i:Permission denied|Read-only file system)\)"
         r"(?i)access to the path '(?P<what>[^']+)' is denied"
         r#"\b(?P<what>chown "[^"]+") failed: Operation not permitted"#
+        r"(?i)permissions (?:\d+ )?(?:on|for) '?(?P<what>/[^\s']+?)'? are too open"
         r"(?P<what>[Cc]ookie file /\S+) must be accessible by owner only"
         r"Unable to (?:use|write to) the (?:drive|disk) (?P<what>/[^\s:]+): (?:drive|disk|file) access denied"
         r"Unable to initialize (?:the )?backend: .*access denied"
@@ -272,13 +274,17 @@ pub(super) const TABLE: &[Signature] = table! {
         r"ConfigException: (?P<problem>Error processing (?P<file>\S+))"
         r"(?P<problem>(?P<file>/\S+) file is missing)"
         r"(?P<problem>no configuration found in file): (?P<file>/\S+)"
+        r"(?P<problem>Failed to find (?:attribute|application object) '[^']+' in '(?P<argument>[^']+)')"
+        r#"(?P<problem>Missing script: "(?P<argument>[^"]+)")"#
+        r"(?P<problem>\bnot a (?:valid )?PEM\b[^\x22]*)"
+        r#"(?i)(?P<problem>(?:could not|couldn't|cannot|can't|failed to|unable to|missing|no) [^\x22]*\b(?:environment|env) ?var(?:iable)?s? ["'`$]*(?P<name>(?-i:[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z0-9]+)+))[^\x22]*)"#
         r"(?P<problem>(?P<file>[\w./-]+\.(?:conf|cfg|ini|ya?ml|toml|json)) config(?:uration)? is invalid[^\x22\]]*)"
         r"(?P<problem>parser '(?P<argument>[^']+)' (?:is )?not registered)"
         r"(?P<problem>config has invalid keys? \[(?P<argument>[\w.-]+).*)"
         r"(?P<problem>(?:options\.)?port should be >= 0 and < 65536\. Received (?:type \w+ )?\(?'?(?P<value>[^'\s]+?)'?\)?\.?)$"
         r"(?P<problem>NoCredentialProviders: no valid providers|Unable to locate credentials|could not find default credentials)"
         r"(?i)(?P<problem>\w[^:]*\b(?:these|the following) (?:required |missing )?(?:environment |env )?var(?:iable)?s (?:are|must be|need to be|to be) .*)"
-        r#"(?i)(?P<problem>(?:invalid|unknown|bad|unsupported) (?:value|option|setting) (?:\S+ )?(?:for|of|in) (?:the )?(?:environment |env )?variable ["'`$]*(?P<name>[A-Z][A-Z0-9_]+).*)"#
+        r#"(?i)(?P<problem>(?:invalid|unknown|bad|unsupported) (?:value|option|setting) (?:\S+ )?(?:for|of|in) (?:the )?(?:environment |env )?variable ["'`$]*(?P<name>(?-i:[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z0-9]+)+)).*)"#
         r"AirflowConfigException: (?P<problem>.+)"
         r"(?P<problem>Invalid yaml): (?:file:)?(?P<file>/\S+)"
         r"(?P<problem>Invalid yaml\. Please remove properties \[(?P<argument>\w+).*)"
@@ -391,8 +397,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"MongoParseError: (?P<problem>.+)"
         r"(?P<problem>TypeError(?: \[ERR_INVALID_URL\])?: Invalid URL|Invalid URI: (?:The|A) .*)"
         r#"(?P<problem>invalid (?:value|argument) ["'](?P<argument>[^"']*)["'] for (?:flag |")?[^\n]*)"#
-        r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+)["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
-        r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>[A-Z][A-Z0-9_]+).*)"#
+        r#"(?i)(?P<problem>(?:required )?(?:environment|env) ?(?:variable|var)s?:? ["'`]?\$?(?P<name>(?-i:[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z0-9]+)+))["'`]? (?:(?:is|was|must be|has|are|needs to be) )?(?:not (?:set|defined|found|provided|specified|present)|required|missing|unset|empty|undefined|been set|set).*)"#
+        r#"(?i)(?P<problem>(?:missing|required|undefined|unset|need|set)(?: the)?(?: required| mandatory)? (?:environment|env)[ _]?(?:variable|var)s?(?: not set| missing| is)?:?(?: named)? ["'`]?\$?(?P<name>(?-i:[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z0-9]+)+)).*)"#
         r#"(?:^|[^\w/.-])(?P<problem>["'`]?\$?(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]? (?:(?:environment|env) (?:variable|var) )?(?:is|was|must be|not|has to be|needs to be|variable is|cannot be|env (?:var )?is) ?(?:not )?(?:set|required|missing|unset|defined|undefined|empty|provided|specified|configured|found|null|blank|a required)\b.*)"#
         r"(?P<problem>KeyError: ['\x22](?P<name>[A-Z][A-Z0-9_]+)['\x22])"
         r"(?P<problem>(?P<name>[A-Za-z_][A-Za-z0-9_]*): (?:unbound variable|parameter not set|parameter null or not set))"
@@ -421,6 +427,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?P<problem>(?:failed|unable|cannot|can't|could not|error|couldn't)(?: to)? (?:load|loading|parse|parsing|read|reading|open|decode|validate|unmarshal|initialize) (?:the )?(?:\w+ )?config(?:uration)?\b.*)"
     }
     ValueRefused {
+        r#"(?P<problem>(?i:unknown|unsupported|unrecognized|invalid|illegal|bad) [\w -]{1,30}: ["'](?P<value>[^'"]+)["'])"#
         r#"strconv\.\w+: (?P<problem>parsing "(?P<value>[^"]*)": (?:invalid syntax|value out of range))"#
         r#"time: (?P<problem>(?:missing unit in|unknown unit "?\w+"? in|invalid) duration "?(?P<value>[^"\s,]+)"?)"#
         r#"(?:NumberFormatException|DateTimeParseException): (?P<problem>(?:For input string: |Text )["'](?P<value>[^"']+)["'])"#
@@ -434,8 +441,11 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Requested value '(?P<value>[^']+)' was not found)"
         r#"(?P<problem>invalid (?:type|value): string "(?P<value>[^"]+)", expected .+)"#
         r#"(?P<problem>invalid value for (?:Integer|Float|BigDecimal)\(\): "(?P<value>[^"]*)")"#
+        r#"(?i)(?P<problem>(?:invalid|illegal|bad|parsing|parse)\b[^"']*?["' ](?P<value>tcp://[0-9.]+:\d+).*)"#
+        r"(?P<problem>\S*?(?P<value>tcp://[0-9.]+:\d+)\S*:? (?:too many colons|parse error|is not an? ).*)"
         r"^\s+input: '(?P<value>[^']+)'"
         r#"(?P<problem>\b(?:services|configmaps|secrets|namespaces|serviceaccounts|[a-z]+classes\.[a-z0-9.]+) "(?P<value>[a-z0-9][a-z0-9.-]*)" not found)"#
+        r"(?P<problem>(?i:mismatch|not match|invalid|incorrect|wrong|malformed)[^\x22]*\b(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+) (?:env|environment) ?var(?:iable)?\b)"
         r#"(?P<problem>\b["'`]?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)["'`]? (?:must be|should be|is not) (?:an? |one of |valid|between |in |at |greater |less |positive|either ).*)"#
     }
     CommandNotFound {

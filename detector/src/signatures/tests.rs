@@ -881,6 +881,19 @@ fn values_that_cannot_be_read() {
             r#"No service with name backend found in namespace shop: services "backend" not found"#,
             r#"ValueRefused problem=services "backend" not found value=backend"#,
         ),
+        (
+            "listen tcp: address :tcp://10.96.0.7:9898: too many colons in address",
+            "ValueRefused problem=:tcp://10.96.0.7:9898: too many colons in address value=tcp://10.96.0.7:9898",
+        ),
+        (
+            "Invalid HTTP port: tcp://10.96.0.7:9000",
+            "ValueRefused problem=Invalid HTTP port: tcp://10.96.0.7:9000 value=tcp://10.96.0.7:9000",
+        ),
+        (
+            r#"daemon: listen URL "ldap://ldap-0:tcp://10.96.0.7:389" parse error=5"#,
+            r#"ValueRefused problem="ldap://ldap-0:tcp://10.96.0.7:389" parse error=5 value=tcp://10.96.0.7:389"#,
+        ),
+        ("listening on tcp://10.96.0.7:9000", ""),
         // What only looks like it: leases come and go, and a count is no choice.
         (r#"leases.coordination.k8s.io "leader" not found"#, ""),
         ("parsed 30 durations", ""),
@@ -981,5 +994,59 @@ fn as_deployments_print_it() {
             r#"DETAIL:  File "/var/lib/postgresql/data/PG_VERSION" is missing."#,
             "",
         ),
+    ]);
+}
+
+#[test]
+fn as_frameworks_print_it() {
+    check(&[
+        (
+            "Failed to find attribute 'app' in 'main'.",
+            "ConfigInvalid argument=main problem=Failed to find attribute 'app' in 'main'",
+        ),
+        (
+            r#"npm error Missing script: "start:prod""#,
+            r#"ConfigInvalid argument=start:prod problem=Missing script: "start:prod""#,
+        ),
+        (
+            r#"level=fatal msg="couldn't find trust anchors in environment variable DAPR_TRUST_ANCHORS""#,
+            "ConfigInvalid name=DAPR_TRUST_ANCHORS problem=couldn't find trust anchors in environment variable DAPR_TRUST_ANCHORS",
+        ),
+        (
+            "ValueError: Unknown level: 'VERBOSE'",
+            "ValueRefused problem=Unknown level: 'VERBOSE' value=VERBOSE",
+        ),
+        (
+            r#"Error loading ASGI app. Could not import module "app.main"."#,
+            "LibraryMissing file=app.main",
+        ),
+        (
+            "redis.exceptions.AuthenticationError: Authentication required.",
+            "LoginRefused",
+        ),
+        (
+            "Failed to read trust anchors: not a PEM certificate",
+            "ConfigInvalid problem=not a PEM certificate",
+        ),
+        (
+            "The key in /home/app/config does not match the APP_ENCRYPTION_KEY env var. Please",
+            "ValueRefused name=APP_ENCRYPTION_KEY problem=not match the APP_ENCRYPTION_KEY env var",
+        ),
+        (
+            r#"msg="Loading configuration file failed" file=/etc/am/am.yml err="no global API URL set""#,
+            "ConfigInvalid file=/etc/am/am.yml problem=no global API URL set",
+        ),
+        (
+            "UnauthorizedOperation: You are not authorized to perform this operation.",
+            "WorkRefused problem=not authorized to perform this operation",
+        ),
+        (
+            "permissions on /etc/mongo/key are too open",
+            "PermissionDenied what=/etc/mongo/key",
+        ),
+        // What only looks like it.
+        ("loaded 12 environment variables", ""),
+        ("no environment variables are read", ""),
+        ("imported module app.main", ""),
     ]);
 }

@@ -332,6 +332,14 @@ spec: {clusterIP: 10.96.0.77, ports: [{port: 8090}], selector: {app: metrics}}
         state("restartPolicy: Always").and(service),
         Some("Pod shop/web spec.enableServiceLinks as SHOP_METRICS_PORT"),
     );
+    // Where it is used does not tell whence it is.
+    let words =
+        "Error: Invalid value for '--port': 'tcp://10.96.0.77:8090' is not a valid integer.";
+    let told = failing("args: ['--port=$PORT']", "restartPolicy: Always", LOOPING);
+    blames(
+        State::of(&told).log(Run::Current, words).and(service),
+        Some("Pod shop/web spec.enableServiceLinks as SHOP_METRICS_PORT"),
+    );
     // Without the Service all that is known is that the program refuses it.
     blames(
         state("restartPolicy: Always"),
@@ -419,4 +427,39 @@ fn what_a_container_that_is_ready_looks_for() {
     // A server tells of its clients.
     let clients = "LOG:  could not receive data from client: Connection reset by peer\n";
     check(told, &clients.repeat(3), &[]);
+}
+
+#[test]
+fn what_it_could_not_connect_to_when_others_ended_it_later() {
+    let killed = LOOPING.replace("exitCode: 1", "exitCode: 137");
+    let check = |status: &str, rest: usize, expected: &str| {
+        let words = "error: dial tcp 203.0.113.7:5432: connect: connection refused\n".to_owned();
+        let words = words + &"served a request\n".repeat(rest);
+        let state = State::of(&failing("", "restartPolicy: Always", status));
+        let verdicts = state.log(Run::Current, &words).verdicts();
+        assert_eq!(verdicts[0].class.name(), expected, "{status}");
+    };
+    check(&killed, 2, "dependency-unreachable");
+    check(&killed, 9, "crash-unexplained");
+    // It ended by itself.
+    check(LOOPING, 9, "dependency-unreachable");
+}
+
+#[test]
+fn of_errors_that_come_together_the_first_is_the_reason() {
+    let words = "[Note] starting\n[ERROR] Upgrade after a crash is not supported\n[Note] stopping\n[ERROR] Unknown storage engine\n[ERROR] Aborting";
+    let state = State::of(&failing("", "restartPolicy: Always", LOOPING));
+    let verdicts = state.log(Run::Current, words).verdicts();
+    let quotes: Vec<&str> = verdicts[0]
+        .evidence
+        .iter()
+        .map(|one| one.quote.as_str())
+        .collect();
+    assert_eq!(
+        quotes[1..],
+        [
+            "[ERROR] Upgrade after a crash is not supported",
+            "[ERROR] Aborting"
+        ]
+    );
 }
