@@ -253,13 +253,23 @@ fn verdict(causes: Vec<&Finding>, symptoms: Vec<&Finding>) -> Verdict {
             }
         }
     }
+    // A node's condition and its evictions each tell a part.
+    let mut detail = first.detail.clone();
+    for cause in causes
+        .iter()
+        .filter(|_| first.class == Class::NodePressureEviction)
+    {
+        for (key, value) in &cause.detail {
+            detail.entry(key).or_insert_with(|| value.clone());
+        }
+    }
     Verdict {
         class: first.class,
         phase: first.class.phase(),
         subject: first.subject.clone(),
         culprit: first.culprit.clone(),
         affected: affected.into_iter().cloned().collect(),
-        detail: first.detail.clone(),
+        detail,
         summary: first.summary.clone(),
         evidence,
         remedy: first.remedy.clone(),

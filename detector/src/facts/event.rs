@@ -38,6 +38,8 @@ pub struct Event {
     pub last: Option<Timestamp>,
     /// The component that reports it, such as `kubelet`.
     pub component: Symbol,
+    /// The node that the component runs on, where it says so: kubelets do.
+    pub host: Symbol,
     /// The annotations, in which evictions name their numbers.
     pub annotations: BTreeMap<String, String>,
 }
@@ -93,7 +95,12 @@ impl Event {
     /// Lets what is the same in many events be held once; the other is one that tells of the same
     /// object.
     pub(crate) fn share(&mut self, symbols: &mut Symbols, other: Option<&Event>) {
-        let own = [&mut self.namespace, &mut self.reason, &mut self.component];
+        let own = [
+            &mut self.namespace,
+            &mut self.reason,
+            &mut self.component,
+            &mut self.host,
+        ];
         for symbol in own {
             symbols.share(symbol);
         }
@@ -153,6 +160,7 @@ struct Shape {
     deprecated_source: Option<Source>,
     reporting_component: Option<String>,
     reporting_controller: Option<String>,
+    reporting_instance: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +173,7 @@ struct Series {
 #[derive(Deserialize)]
 struct Source {
     component: Option<String>,
+    host: Option<String>,
 }
 
 impl Described for Event {
@@ -197,8 +206,15 @@ impl Described for Event {
             shape.deprecated_count,
             series.and_then(|series| series.count),
         ];
-        let component = (shape.source.and_then(|source| source.component))
-            .or(shape.deprecated_source.and_then(|source| source.component))
+        let sources = || {
+            [&shape.source, &shape.deprecated_source]
+                .into_iter()
+                .flatten()
+        };
+        let host = (sources().find_map(|source| source.host.clone()))
+            .filter(|host| !host.is_empty())
+            .or(shape.reporting_instance);
+        let component = (sources().find_map(|source| source.component.clone()))
             .filter(|component| !component.is_empty())
             .or(shape.reporting_component)
             .or(shape.reporting_controller);
@@ -225,6 +241,7 @@ impl Described for Event {
             first,
             last,
             component: component.unwrap_or_default().into(),
+            host: host.unwrap_or_default().into(),
             annotations: shape.metadata.annotations.unwrap_or_default(),
         })
     }

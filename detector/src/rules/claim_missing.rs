@@ -81,7 +81,10 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
             .detail("reference", field)
             .evidence([evidence.clone()])
             .remedy(
-                "Create the claim, or name one that exists",
+                match trouble {
+                    Some(Trouble::Leaving) => "Make the claim again once it is gone",
+                    _ => "Create the claim, or name one that exists",
+                },
                 format!("kubectl get persistentvolumeclaims -n {}", pod.namespace),
             ),
         );

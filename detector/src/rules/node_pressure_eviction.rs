@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
-use crate::facts::Pod;
+use crate::facts::{Event, Pod};
 use crate::finding::Finding;
 use crate::kubernetes::quantity::Quantity;
 use crate::observation::{FsUse, NodeStats, PodUse};
@@ -55,7 +55,11 @@ pub(super) const RULE: Rule =
     Rule {
         class: Class::NodePressureEviction,
         needs: &[],
-        judges: &[Judge::Node(judge), Judge::Pod(judge_pull)],
+        judges: &[
+            Judge::Node(judge),
+            Judge::Pod(judge_pull),
+            Judge::Event(&["Evicted"], judge_event),
+        ],
     };
 
 /// How long an eviction counts.
@@ -284,6 +288,53 @@ fn judge_pull(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 .explained_by([node]),
         );
     }
+}
+
+/// An eviction from a node that is still short, of a pod that nobody saw: a StatefulSet's controller
+/// deletes it at once.
+fn judge_event(event: &Event, view: &View<'_>, findings: &mut Vec<Finding>) {
+    let about = &event.about;
+    let Some(Eviction::Pressure(shortage)) = eviction::parse(&event.message) else {
+        return;
+    };
+    let (Some(resource), Some(at)) = (Resource::named(shortage.resource), event.last) else {
+        return;
+    };
+    let is_same = |pod: &Pod| pod.name == about.name && (about.uid.is_empty() || pod.uid == about.uid);
+    let is_there = view.get::<Pod>(&about.namespace, &about.name).found().is_some_and(is_same);
+    if is_there || view.gone_in(&about.namespace).any(|gone| is_same(&gone.pod)) {
+        return;
+    }
+    let Some(node) = view.get::<Node>("", &event.host).found() else {
+        return;
+    };
+    let pressed = condition(node, resource.condition()).filter(|pressed| pressed.status == "True");
+    let start = pressed.and_then(|pressed| started(pressed, view));
+    if start.is_none_or(|start| at < start) {
+        return;
+    }
+    let stats = view.stats(&event.host).map(|(_, stats)| stats);
+    let resource = match resource {
+        Resource::NodeFs => file_system(Some(&shortage), stats),
+        other => other,
+    };
+    let workload = replicas::workload_named(&about.namespace, &about.name, view);
+    let node = Reference::cluster("Node", &event.host);
+    let field = format!("status.conditions[type={}]", resource.condition());
+    let words = resource.words();
+    let summary = format!("{node} is short of {words}, and its kubelet evicted {}", about.reference());
+    findings.push(
+        Finding::new(Class::NodePressureEviction, node.clone(), node.clone().field(field), at, summary)
+            .detail("resource", resource.name())
+            .detail("threshold", shortage.threshold)
+            .detail("available", shortage.available)
+            .evidence([event.evidence()])
+            .remedy(
+                "See what uses the most on the node, and limit or move it",
+                format!("kubectl describe {}", node.kubectl()),
+            )
+            .affects(workload.map(|(workload, _)| workload)),
+    );
 }
 
 fn condition<'a>(node: &'a Node, type_: &str) -> Option<&'a NodeCondition> {

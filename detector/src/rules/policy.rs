@@ -533,7 +533,15 @@ fn finding(
                 object.kubectl()
             )
         }
-        _ => format!("kubectl edit {}", object.kubectl()),
+        // Calico's has a name that Kubernetes' own has too.
+        _ => {
+            let edit = format!("kubectl edit {}", object.kubectl());
+            let group = match object.name.starts_with("default.") {
+                true => "crd.projectcalico.org",
+                false => "projectcalico.org",
+            };
+            edit.replace(" networkpolicy/", &format!(" networkpolicies.{group}/"))
+        }
     };
     let references: Vec<Reference> = policies.iter().map(|policy| policy.reference()).collect();
     let mut finding = Finding::new(

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ReplicationController;
 
 use crate::facts::{Deployment, Pod, ReplicaSet};
 use crate::verdict::Reference;
-use crate::view::{Lookup, View};
+use crate::view::{Lookup, View, controller};
 
 /// Whether what controls this pod has as many ready pods as it asks for, or is itself gone.
 ///
@@ -129,4 +129,31 @@ impl<T> Lookup<'_, T> {
             Lookup::Unknown => None,
         }
     }
+}
+
+/// The workload that a pod of this name, which is gone, was one of, and the unique id of what made
+/// it.
+pub(super) fn workload_named<'a>(
+    namespace: &str,
+    name: &str,
+    view: &View<'a>,
+) -> Option<(Reference, &'a str)> {
+    let (owner, ending) = name.rsplit_once('-')?;
+    let here = |kind: &str, name: &str| Reference::namespaced(kind, namespace, name);
+    let (workload, uid) = if let Some(set) = view.get::<ReplicaSet>(namespace, owner).found() {
+        let deployment = controller(&set.metadata).filter(|owner| owner.kind == "Deployment");
+        let workload = deployment.map_or_else(
+            || here("ReplicaSet", owner),
+            |owner| here("Deployment", &owner.name),
+        );
+        (workload, set.metadata.uid.as_deref())
+    } else if let Some(set) = view.get::<StatefulSet>(namespace, owner).found()
+        && ending.parse::<u32>().is_ok()
+    {
+        (here("StatefulSet", owner), set.metadata.uid.as_deref())
+    } else {
+        let set = view.get::<DaemonSet>(namespace, owner).found()?;
+        (here("DaemonSet", owner), set.metadata.uid.as_deref())
+    };
+    Some((workload, uid.unwrap_or_default()))
 }

@@ -67,10 +67,24 @@ fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
         deployment.metadata.namespace.as_deref().unwrap_or_default(),
         deployment.metadata.name.as_deref().unwrap_or_default(),
     );
+    // What no class is for, such as a policy's refusal.
+    let refusal = status.conditions.iter().flatten().find(|condition| {
+        condition.type_.as_deref() == Some("ReplicaFailure")
+            && condition.status.as_deref() == Some("True")
+    });
+    let refused = refusal.and_then(|refusal| refusal.message.as_ref());
+    let why = refused.map(|message| format!(", and its pods are refused: {message}"));
     let summary = format!(
         "The rollout of {object} does not go on: {updated} of {asked} replicas are of the new \
-         template"
+         template{}",
+        why.unwrap_or_default()
     );
+    let refusal = refusal.map(|refusal| Evidence {
+        object: object.clone(),
+        field: "status.conditions[type=ReplicaFailure]".to_owned(),
+        quote: refusal.message.clone().unwrap_or_default(),
+        at: refusal.last_transition_time.as_ref().map(|time| time.0),
+    });
     let evidence = Evidence {
         object: object.clone(),
         field: "status.conditions[type=Progressing]".to_owned(),
@@ -89,6 +103,7 @@ fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
         )
         .detail("reason", "ProgressDeadlineExceeded")
         .evidence([evidence])
+        .evidence(refusal)
         .remedy("See what the new pods lack", describe)
         .remedy("Or go back to the former template", undo),
     );

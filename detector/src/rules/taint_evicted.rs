@@ -28,15 +28,14 @@
 //! Remove the taint, or let the pods tolerate it.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Node, Taint};
 
-use crate::facts::{Event, Pod, ReplicaSet};
+use crate::facts::{Event, Pod};
 use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::{Judge, Need, Rule, replicas};
 use crate::verdict::{Class, Confidence, Evidence, Reference};
-use crate::view::{View, controller};
+use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
     class: Class::TaintEvicted,
@@ -129,21 +128,8 @@ fn guessed(event: &Event, at: Timestamp, view: &View<'_>) -> Option<Finding> {
     if view.ripe(at, LASTING) || !view.is_listed(Kind::Pod, namespace) {
         return None;
     }
-    let (owner, ending) = name.rsplit_once('-')?;
-    let here = |kind: &str, name: &str| Reference::namespaced(kind, namespace, name);
-    let (workload, uid) = if let Some(set) = view.get::<ReplicaSet>(namespace, owner).found() {
-        let deployment = controller(&set.metadata).filter(|owner| owner.kind == "Deployment");
-        let workload = deployment.map_or_else(|| here("ReplicaSet", owner), |owner| here("Deployment", &owner.name));
-        (workload, set.metadata.uid.as_deref())
-    } else if let Some(set) = view.get::<StatefulSet>(namespace, owner).found()
-        && ending.parse::<u32>().is_ok()
-    {
-        (here("StatefulSet", owner), set.metadata.uid.as_deref())
-    } else {
-        let set = view.get::<DaemonSet>(namespace, owner).found()?;
-        (here("DaemonSet", owner), set.metadata.uid.as_deref())
-    };
-    let waits = replicas::is_any_waiting(uid.unwrap_or_default(), view);
+    let (workload, uid) = replicas::workload_named(namespace, name, view)?;
+    let waits = replicas::is_any_waiting(uid, view);
     if !waits && replicas::has_all(&workload, view).unwrap_or(true) {
         return None;
     }

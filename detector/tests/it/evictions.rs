@@ -286,3 +286,36 @@ status: {replicas: 1}
         .at("2026-11-24T12:01:11Z")
         .says(&[]);
 }
+
+/// A StatefulSet's controller deletes what was evicted: the event is all that is left of it.
+#[test]
+fn an_evicted_pod_that_its_controller_has_deleted() {
+    let state = State::of(
+        "
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+status: {conditions: [{type: MemoryPressure, status: 'True', reason: KubeletHasInsufficientMemory, message: kubelet has insufficient memory available, lastTransitionTime: '2026-11-24T11:55:00Z'}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop, uid: sts}
+spec: {selector: {}, serviceName: db, template: {}}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: db-0.1, namespace: shop}
+involvedObject: {kind: Pod, namespace: shop, name: db-0, uid: gone}
+reason: Evicted
+message: 'The node was low on resource: memory. Threshold quantity: 100Mi, available: 71580Ki. Container db was using 9123456Ki, request is 0, has larger consumption of memory. '
+source: {component: kubelet, host: a}
+type: Warning
+lastTimestamp: '2026-11-24T11:56:00Z'
+",
+    );
+    state.says(&[
+        "certain node-pressure-eviction Node a <- Node a status.conditions[type=MemoryPressure] \
+         {\"available\":\"71580Ki\",\"resource\":\"memory\",\"threshold\":\"100Mi\"} \
+         affects StatefulSet shop/db",
+    ]);
+}
