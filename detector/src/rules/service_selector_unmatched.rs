@@ -228,6 +228,19 @@ fn unmatched(
     .remedy("Select what the pods are labelled with", command))
 }
 
+/// The labels that controllers set, and no template.
+const SET_BY_CONTROLLERS: [&str; 9] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "controller-uid",
+    "job-name",
+    "pod-template-generation",
+    "pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
+];
+
 /// The workloads of a namespace with their pods' labels, and its bare pods.
 fn candidates(namespace: &str, view: &View<'_>) -> Candidates {
     let labels = |template: &PodTemplateSpec| {
@@ -247,10 +260,17 @@ fn candidates(namespace: &str, view: &View<'_>) -> Candidates {
         let name = Meta::of(&one.metadata).name;
         all.push((Reference::namespaced("DaemonSet", namespace, name), labels(&one.spec.template)));
     }
-    let bare = view.in_namespace::<Pod>(namespace).filter(|pod| {
-        pod.controller.is_none() && !pod.is_finished() && pod.deleting.is_none()
-    });
-    all.extend(bare.map(|pod| (pod.reference(), (*pod.labels).clone())));
+    // Bare pods; and of workloads that the input lacks, the pods that it has.
+    let pods = view.in_namespace::<Pod>(namespace);
+    for pod in pods.filter(|pod| !pod.is_finished() && pod.deleting.is_none()) {
+        let workload = view.workload(pod).reference;
+        let is_bare = pod.controller.is_none();
+        if is_bare || workload.kind != "Pod" && !all.iter().any(|(known, _)| *known == workload) {
+            let mut labels = (*pod.labels).clone();
+            labels.retain(|key, _| is_bare || !SET_BY_CONTROLLERS.contains(&key.as_str()));
+            all.push((workload, labels));
+        }
+    }
     all
 }
 

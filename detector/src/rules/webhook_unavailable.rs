@@ -6,7 +6,8 @@
 //! # How it tells
 //!
 //! The controller is short of pods, the API server's refusal says `failed calling webhook`, and a
-//! webhook of that name is still configured with `failurePolicy: Fail`.
+//! webhook of that name is still configured with `failurePolicy: Fail`. In an input without these
+//! configurations, its Service is named as the refusal tells it (`likely`).
 //!
 //! # Not before
 //!
@@ -30,7 +31,7 @@ use crate::finding::Finding;
 use crate::object::Kind;
 use crate::rules::{Need, Rule, dependency};
 use crate::rules::refusal::{self, Refusal, Refused, between};
-use crate::verdict::{Class, Reference};
+use crate::verdict::{Class, Confidence, Reference};
 use crate::view::View;
 
 pub(super) const RULE: Rule = Rule {
@@ -78,8 +79,12 @@ impl Refused for Webhook {
                 ))
             })
         };
-        // Taken away since, or not known: then there is no object to name.
         let Some((kind, metadata, index, client)) = validating.or_else(mutating) else {
+            // Taken away since; or not known, and then its Service is what can be named.
+            let kinds = [Kind::ValidatingWebhookConfiguration, Kind::MutatingWebhookConfiguration];
+            if !kinds.iter().any(|kind| view.is_listed_everywhere(*kind)) {
+                findings.extend(by_word(refusal, name, view));
+            }
             return;
         };
         let object = Reference::cluster(kind.name(), metadata.name.as_deref().unwrap_or_default());
@@ -117,6 +122,35 @@ impl Refused for Webhook {
         }
         findings.push(finding.remedy("Or take the webhook's configuration away", delete));
     }
+}
+
+/// Of a webhook whose configuration is not in the input: the API server tells where it calls,
+/// `Post "https://guard.ops.svc:443/check?timeout=10s": ...`.
+fn by_word(refusal: &Refusal, webhook: &str, view: &View<'_>) -> Option<Finding> {
+    let host = between(&refusal.message, "https://", ".svc")?;
+    let (name, namespace) = host.split_once('.')?;
+    let service = Reference::namespaced("Service", namespace, name);
+    let known = view.get::<Service>(namespace, name).found();
+    let behind = known.map(|known| dependency::explainers(known, view));
+    let subject = &refusal.subject;
+    let summary =
+        format!("Webhook {webhook} cannot be reached at {service}, and {subject} gets no pods without it");
+    let command = format!("kubectl describe {}", service.kubectl());
+    Some(
+        Finding::new(
+            Class::WebhookUnavailable,
+            subject.clone(),
+            service.clone().whole(),
+            refusal.since,
+            summary,
+        )
+        .confidence(Confidence::Likely)
+        .detail("webhook", webhook)
+        .detail_object("service", &service)
+        .evidence([refusal.evidence.clone()])
+        .explained_by(behind.unwrap_or_default())
+        .remedy("Bring the webhook's Service back", command),
+    )
 }
 
 fn target(client: &WebhookClientConfig) -> Option<String> {

@@ -275,6 +275,13 @@ webhooks:
     );
     refused(message).and(&webhook("Ignore", service)).says(&[]);
     refused(message).says(&[]);
+    // Without the configurations in the input, the API server's words tell where it calls.
+    let words = "Internal error occurred: failed calling webhook \"guard.example.com\": failed to call \
+        webhook: Post \"https://guard.ops.svc:443/check?timeout=10s\": context deadline exceeded";
+    let unlisted = refused(words)
+        .without_list_of(Kind::ValidatingWebhookConfiguration)
+        .without_list_of(Kind::MutatingWebhookConfiguration);
+    unlisted.names(&["likely webhook-unavailable Deployment shop/web <- Service ops/guard"]);
 }
 
 #[test]

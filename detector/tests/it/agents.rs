@@ -456,3 +456,52 @@ status:
     state.clone().says(&[]);
     assert!(!state.at("2026-11-24T12:04:30Z").verdicts().is_empty());
 }
+
+/// A Service that is wrong about pods whose workload the input lacks.
+#[test]
+fn a_selector_of_pods_whose_workload_is_not_known() {
+    let state = State::of(
+        "
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop, creationTimestamp: '2026-11-24T11:00:00Z'}
+spec: {selector: {app: postgres}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: db-0
+  namespace: shop
+  uid: db-0
+  labels: {app: db}
+  ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: sts, controller: true}]
+spec: {nodeName: a, containers: []}
+status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}
+",
+    );
+    let state = state.without_list_of(Kind::StatefulSet);
+    state.names(&[
+        "certain service-selector-unmatched Service shop/db <- Service shop/db spec.selector",
+    ]);
+    assert_eq!(state.verdicts()[0].detail["nearest"]["kind"], "StatefulSet");
+    // A Service for a pod that may come, by a label that no template sets.
+    let of_pod = "
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop, creationTimestamp: '2026-11-24T11:00:00Z'}
+spec: {selector: {statefulset.kubernetes.io/pod-name: db-1}}
+";
+    let labelled = "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: db-0
+  namespace: shop
+  uid: db-0
+  labels: {app: db, statefulset.kubernetes.io/pod-name: db-0}
+  ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: db, uid: sts, controller: true}]
+spec: {nodeName: a, containers: []}
+status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}
+";
+    state.and(of_pod).and(labelled).says(&[]);
+}
