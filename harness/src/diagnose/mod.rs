@@ -411,7 +411,35 @@ impl Reading {
         Ok(())
     }
 
+    /// No log comes later than the recording: what is not there is not waited for.
+    fn miss_logs(&mut self) {
+        for object in &self.objects {
+            let Object::Pod(pod) = object else { continue };
+            let ended = pod.containers().filter(|one| one.ended().next().is_some());
+            for container in ended {
+                let key = |run| {
+                    let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
+                    (namespace, name, container.name().to_owned(), run)
+                };
+                let runs = [Run::Current, Run::Previous];
+                if runs.iter().any(|run| self.logs.contains_key(&key(*run))) {
+                    continue;
+                }
+                let missing = Observation::LogUnavailable {
+                    namespace: pod.namespace.clone(),
+                    pod: pod.name.clone(),
+                    container: container.name().to_owned(),
+                    run: Run::Previous,
+                    container_id: None,
+                    because: "no log of it is in this input".to_owned(),
+                };
+                self.logs.insert(key(Run::Previous), missing);
+            }
+        }
+    }
+
     fn finish(mut self, present: Timestamp) -> Input {
+        self.miss_logs();
         if !self.periods.is_empty() {
             self.place_periods();
         }
