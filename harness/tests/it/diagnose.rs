@@ -386,6 +386,24 @@ fn what_cannot_be_read_is_told_and_the_rest_is_diagnosed() {
 }
 
 #[test]
+fn a_log_that_is_not_recorded_is_not_awaited() {
+    let ended = json!({
+        "exitCode": 1, "reason": "Error",
+        "startedAt": "2026-11-24T12:00:00Z", "finishedAt": "2026-11-24T12:00:01Z",
+    });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": "shop", "name": "web" },
+        "spec": { "containers": [{ "name": "app" }] },
+        "status": { "phase": "Running", "containerStatuses": [{
+            "name": "app", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": { "terminated": ended },
+        }] },
+    });
+    let output = diagnose(Path::new("-"), pod.to_string().as_bytes());
+    assert_eq!(said(&output).0, ["crash-unexplained Pod web <- Pod web -"]);
+}
+
+#[test]
 fn nothing_to_diagnose_is_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent");
