@@ -16,13 +16,13 @@
 //!
 //! - Whatever keeps the new pods from running: then this is part of that verdict.
 //! - A condition that is left from before a new rollout, or that outlived it.
+//! - Pods behind a scheduling gate: whoever put it there lets them wait.
 //!
 //! # Remedy
 //!
 //! See what the new pods lack, or go back to the former template.
 
-
-use crate::facts::Deployment;
+use crate::facts::{Deployment, Pod};
 use crate::finding::Finding;
 use crate::rules::{Judge, Rule};
 use crate::verdict::{Class, Evidence, Reference};
@@ -34,7 +34,7 @@ pub(super) const RULE: Rule = Rule {
     judges: &[Judge::Deployment(judge)],
 };
 
-fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
+fn judge(deployment: &Deployment, view: &View<'_>, findings: &mut Vec<Finding>) {
     let Some(status) = &deployment.status else {
         return;
     };
@@ -67,6 +67,10 @@ fn judge(deployment: &Deployment, _: &View<'_>, findings: &mut Vec<Finding>) {
         deployment.metadata.namespace.as_deref().unwrap_or_default(),
         deployment.metadata.name.as_deref().unwrap_or_default(),
     );
+    let is_gated = |pod: &&Pod| pod.spec.scheduling_gates.iter().flatten().next().is_some();
+    if view.pods_of_workload(&object).iter().any(is_gated) {
+        return;
+    }
     // What no class is for, such as a policy's refusal.
     let refusal = status.conditions.iter().flatten().find(|condition| {
         condition.type_.as_deref() == Some("ReplicaFailure")

@@ -221,6 +221,18 @@ fn a_rollout_that_does_not_go_on() {
     State::of(&deployment(2, &done)).says(&[]);
     let newer = deployment(2, &stalled).replace("generation: 2}", "generation: 3}");
     State::of(&newer).says(&[]);
+    let gated = "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web-2, namespace: shop, uid: rs, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: d, controller: true}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-2-x, namespace: shop, uid: p, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-2, uid: rs, controller: true}]}
+spec: {schedulingGates: [{name: example.com/queue}], containers: [{name: app}]}
+status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', reason: SchedulingGated}]}
+";
+    State::of(&deployment(2, &stalled)).and(gated).says(&[]);
 }
 
 fn starting(event: &str, first: &str, last: &str) -> State {
