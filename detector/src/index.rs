@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt};
 use smallvec::SmallVec;
 
-use crate::memory::Key;
+use crate::key::Key;
 use crate::object::Described;
 
 /// Objects by what they have in common. They come and go more often than they are looked at: they

@@ -40,6 +40,7 @@ mod engine;
 pub mod facts;
 mod finding;
 mod index;
+mod key;
 pub mod kubernetes;
 mod memory;
 pub mod object;

@@ -13,9 +13,10 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::facts::{Event, Log, Pod, PodSpec, ReplicaSet, Run};
+use crate::key::Key;
 use crate::kubernetes::scheduling::{Load, NodeShape, Scan};
 use crate::kubernetes::selector::{self, Labels};
-use crate::memory::{Gone, Key, Memory};
+use crate::memory::{Gone, Memory};
 use crate::object::{Kind, Resource};
 use crate::observation::{NodeStats, PeriodsByContainer};
 use crate::verdict::{Culprit, Reference};
