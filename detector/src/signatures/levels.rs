@@ -1,4 +1,13 @@
-use super::Level;
+/// How a program ranks what it prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It only tells.
+    Note,
+    /// It goes on in spite of it.
+    Warning,
+    /// It cannot go on, or not with this.
+    Error,
+}
 
 /// How much of a line is looked at: what ranks it stands at its beginning.
 const BEGINNING: usize = 200;
@@ -30,7 +39,7 @@ const WORDS: &[(&str, Level)] = &[
 ];
 
 /// How a program ranks a line; none where the line does not tell.
-pub(super) fn level(line: &str) -> Option<Level> {
+pub fn level(line: &str) -> Option<Level> {
     let bytes = line.as_bytes();
     let bytes = bytes.get(..BEGINNING).unwrap_or(bytes);
     // Kubernetes' own programs: `E0102 15:04:05.000000`.
@@ -55,8 +64,14 @@ pub(super) fn level(line: &str) -> Option<Level> {
             .count();
         let word = &bytes[start..start + length];
         let before = bytes[..start].trim_ascii_end().last();
-        let is_set_apart = || {
-            before.is_some_and(|byte| b"[<=\"'".contains(byte)) || bytes[..start].ends_with(b"\t")
+        let after = &bytes[start + length..];
+        let is_set_apart = || match before {
+            // A field may be called so as well: `"error":"no","level":"info"`.
+            Some(quote @ (b'"' | b'\'')) => {
+                after.first() == Some(quote) && !after[1..].trim_ascii_start().starts_with(b":")
+            }
+            Some(byte) => b"[<=".contains(byte) || bytes[..start].ends_with(b"\t"),
+            None => false,
         };
         let found = WORDS
             .iter()
@@ -107,6 +122,11 @@ mod tests {
                 "2026-01-02 15:04:05 GMT [16] LOG:  skipping",
                 Some(Level::Note),
             ),
+            (
+                r#"{"error":"none","msg":"error of others","level":"info"}"#,
+                Some(Level::Note),
+            ),
+            (r#"{"level":30,"msg":"up","err":null}"#, None),
             (r#"{"log":"E no","stream":"stderr"}"#, None),
             ("more info is at the end of the warning", None),
             ("Traceback (most recent call last):", None),

@@ -13,6 +13,7 @@ use std::sync::{LazyLock, OnceLock};
 use regex::bytes::{Regex, RegexBuilder};
 
 pub use endpoints::{Endpoint, default_port, endpoints, in_command};
+pub use levels::{Level, level};
 use literals::Sieve;
 use table::TABLE;
 
@@ -79,17 +80,6 @@ impl Meaning {
     }
 }
 
-/// How a program ranks what it prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// It only tells.
-    Note,
-    /// It goes on in spite of it.
-    Warning,
-    /// It cannot go on, or not with this.
-    Error,
-}
-
 /// One kind of line that programs print.
 struct Signature {
     meaning: Meaning,
@@ -134,11 +124,6 @@ pub fn prepare() {
     endpoints::prepare();
 }
 
-/// How a program ranks a line; none where the line does not tell.
-pub fn level(line: &str) -> Option<Level> {
-    levels::level(line)
-}
-
 fn compiled(index: usize) -> Option<Regex> {
     let pattern = TABLE.get(index)?.pattern;
     RegexBuilder::new(pattern).unicode(false).build().ok()
@@ -146,7 +131,8 @@ fn compiled(index: usize) -> Option<Regex> {
 
 /// Reads one line; none where it says nothing that is known.
 pub fn read(line: &str) -> Option<Said> {
-    if is_of_usage(line) {
+    // Of a client that connects: it is its trouble, or that it does not trust this server.
+    if is_of_usage(line) || line.contains("TLS handshake error from ") {
         return None;
     }
     // Structured logs escape the quotes of the message that they carry.
