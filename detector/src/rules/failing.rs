@@ -88,9 +88,9 @@ impl Failing<'_, '_> {
         waited.then(denied).flatten().or(Some(main))
     }
 
-    /// Whether the program itself calls it a warning, or less, and says later what it calls an
-    /// error: it would have ended at once, had it been for this. A connection may be tried until
-    /// it gives up.
+    /// Whether the program makes do without it, by its own words; or calls it a warning, or less, and
+    /// says later what it calls an error: it would have ended at once, had it been for this. A
+    /// connection may be tried until it gives up.
     fn goes_on_after(&self, line: &LogLine, meaning: Meaning) -> bool {
         let is_tried = meaning.is_of_connection()
             || matches!(
@@ -101,11 +101,14 @@ impl Failing<'_, '_> {
                     | Meaning::Untrusted
             );
         let is_error = |line: &LogLine| signatures::level(&line.text) == Some(Level::Error);
+        if is_tried || is_error(line) {
+            return false;
+        }
         let lines = self.lines();
         let at = lines.iter().position(|other| std::ptr::eq(other, line));
-        !is_tried
-            && signatures::level(&line.text).is_some_and(|level| level < Level::Error)
-            && at.is_some_and(|at| lines[at + 1..].iter().any(is_error))
+        makes_do(&line.text)
+            || signatures::level(&line.text).is_some()
+                && at.is_some_and(|at| lines[at + 1..].iter().any(is_error))
     }
 
     /// The main thing that it said, if it means this.
@@ -350,6 +353,23 @@ fn time_of(line: &LogLine) -> Option<Timestamp> {
         found.next()
     };
     line.at.or_else(own)
+}
+
+/// Whether a program says that it goes on with something else, or without: `LOG_MODE is not set, using
+/// default`.
+fn makes_do(line: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "using default",
+        "using the default",
+        "defaulting to",
+        "falling back",
+        "as fallback",
+        "ignoring",
+        "will be ignored",
+        "skipping",
+    ];
+    let line = line.to_lowercase();
+    WORDS.iter().any(|word| line.contains(word))
 }
 
 /// Whether a line goes on with what the one before says, as those of a stack trace do.

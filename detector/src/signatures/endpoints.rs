@@ -75,7 +75,7 @@ static PROBED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static CALLED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compiled(
         r"(?x)
-        [\x22'](?P<host>[a-zA-Z](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)[\x22'],\s*(?:port\s?=\s?)?
+        [(=]\s*[\x22'](?P<host>[a-zA-Z](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)[\x22'],\s*(?:port\s?=\s?)?
         (?P<port>\d{2,5})\b",
     )
 });
@@ -116,8 +116,8 @@ pub fn in_command(command: &str) -> Vec<Endpoint> {
         port,
         is_url: true,
     };
-    let addressed = PROBED.iter().chain(CALLED.iter());
-    for addressed in addressed.flat_map(|pattern| pattern.captures_iter(command.as_bytes())) {
+    let patterns = PROBED.iter().chain(CALLED.iter());
+    for addressed in patterns.flat_map(|pattern| pattern.captures_iter(command.as_bytes())) {
         let part = |name| part(&addressed, name);
         found.push(named(part("host"), part("port").parse().ok()));
     }

@@ -46,7 +46,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r#"role "(?P<user>[^"]+)" does not exist"#
         r"Access denied for user '(?P<user>[^']*)'@'[^']*'(?: \(using password: (?:YES|NO)\))"
         r"\bWRONGPASS\b|\bNOAUTH\b|ERR invalid password|ERR AUTH <password> called without any password|-?ERR Client sent AUTH, but no password is set"
-        r"redis\.exceptions\.AuthenticationError: |Host '[^']*' is not allowed to connect to this (?:MySQL|MariaDB) server"
+        r"\b(?:\w+\.)+AuthenticationError: |Host '[^']*' is not allowed to connect to this (?:MySQL|MariaDB) server"
         r#"(?i)Reason: "username or password not allowed"|'security_exception', '(?:missing|unable to|failed to) authenticat"#
         r"Error making API request\..*Code: 403"
         r"\b(?:nats|NATS): '?(?i:Authorization Violation)"
@@ -58,7 +58,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)\b401[: ]+\(?Unauthorized\b|HTTP(?:/[0-9.]+)? 401\b|(?:status|code|returned|response)[ :=]+401\b|\bError 401\b|code = Unauthenticated"
         r"remote error: tls: (?:bad certificate|certificate required|unknown certificate authority|expired certificate)|SSLV3_ALERT_(?:BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED)"
         r"Permission denied \((?:publickey|password|keyboard)"
-        r"\bUNAUTHENTICATED\b|\bAuthenticationError\b|(?i:\bauthentication required\b)|\binvalid_(?:client|grant)\b|unauthorized: unauthorized access"
+        r"\bUNAUTHENTICATED\b|(?i:\bauthentication required)[.!]?(?:['\x22)]|$)|\binvalid_(?:client|grant)\b|unauthorized: unauthorized access"
         r"Not authorized to perform sts:AssumeRole\w*|(?i:invalid|expired) client secret"
         r"(?i)\b(?:login|authentication|auth) (?:was )?(?:failed|refused|rejected) (?:for|as|with|by) (?:user )?['\x22]?(?P<user>[\w.@-]+)"
         r"(?i)Login failed for user '(?P<user>[^']*)'"
@@ -78,7 +78,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Not authorized to access (?:topics|group)\b.*)"
         r"\* (?P<problem>Vault is sealed)"
         r"(?P<problem>We could not find your database: \S+[^.\s])"
-        r"(?P<problem>is not authorized to perform: \w+:\w+|not authorized to perform this operation|AccessDenied: Access Denied)"
+        r"(?P<problem>is not authorized to perform: \w+:\w+|UnauthorizedOperation: You are not authorized[^\x22]*|AccessDenied: Access Denied)"
         r"(?i)(?P<problem>NotEnoughReplicas\w*|LEADER_NOT_AVAILABLE|\b(?:503 Service (?:Temporarily )?Unavailable|429 Too Many Requests))"
         r"(?i)(?P<problem>\b(?:(?P<passing>LOADING Redis is loading the dataset)|CLUSTERDOWN The cluster is down|MASTERDOWN Link with MASTER is down))"
     }
@@ -256,7 +256,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?i)(?:has wrong|incorrect) (?:ownership|permissions?):? (?:on )?(?P<what>/\S+)"
         r#"(?i)(?:directory|file) "(?P<what>[^"]+)" has (?:wrong ownership|invalid permissions|incorrect permissions|group or world access)"#
         r"(?P<what>'/[^']+') \((?:Errcode|OS errno):? (?:1|13|30)\b"
-        r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|(?:can ?not|can't|refus\w+ to|do not|don't) run (?:[^\n]* )?as (?:the )?(?:root|superuser)\b"
+        r"(?i)must be (?:run as|started (?:as|by)) root|must not be run as root|\x22root\x22 execution of the PostgreSQL server is not permitted|(?:can ?not|can't|refus\w+ to) run (?:[^\n]* )?as (?:the )?(?:root|superuser)\b"
         r"(?i)(?:failed|error|cannot|can't|unable|could not|fatal)\b.*(?:permission denied|read-only file system|operation not permitted)(?: \(os error (?:1|13|30)\))?[)\]'\x22.]*$"
         r"(?P<what>/[^\s:'\x22\\]+): (?:eacces|eperm|erofs)\b"
         r"exec user process caused:? \x22?permission denied"
@@ -283,7 +283,7 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>config has invalid keys? \[(?P<argument>[\w.-]+).*)"
         r"(?P<problem>(?:options\.)?port should be >= 0 and < 65536\. Received (?:type \w+ )?\(?'?(?P<value>[^'\s]+?)'?\)?\.?)$"
         r"(?P<problem>NoCredentialProviders: no valid providers|Unable to locate credentials|could not find default credentials)"
-        r"(?i)(?P<problem>\w[^:]*\b(?:these|the following) (?:required |missing )?(?:environment |env )?var(?:iable)?s (?:are|must be|need to be|to be) .*)"
+        r"(?i)(?P<problem>\w[^:]*\b(?:requires? that (?:these|the following) (?:environment |env )?var(?:iable)?s are set\b|(?:these|the following) (?:required |missing )?(?:environment |env )?var(?:iable)?s (?:are (?:not |missing|required|unset|undefined|empty|invalid)|(?:must|need to|have to) be |to be set)).*)"
         r#"(?i)(?P<problem>(?:invalid|unknown|bad|unsupported) (?:value|option|setting) (?:\S+ )?(?:for|of|in) (?:the )?(?:environment |env )?variable ["'`$]*(?P<name>(?-i:[A-Z][A-Z0-9_]+|[a-z]+(?:_[a-z0-9]+)+)).*)"#
         r"AirflowConfigException: (?P<problem>.+)"
         r"(?P<problem>Invalid yaml): (?:file:)?(?P<file>/\S+)"
@@ -316,13 +316,13 @@ pub(super) const TABLE: &[Signature] = table! {
         r"\[ALERT\].*(?P<problem>Error\(s\) found in configuration file) : (?P<file>\S+)"
         r"\[ALERT\].*(?P<problem>Could not open configuration file|Cannot open configuration file\S*|cannot open) .*?(?P<file>/\S+)"
         r"\[ALERT\].*config : (?P<problem>(?:Proxy|proxy|backend|frontend|listen|config) '.+)"
-        r"ERROR: \[(?P<file>/[^\s:\]]+):(?P<line>\d+)\] (?P<problem>.+)"
+        r"ERROR: \[(?P<file>/[^\s:\]]+\.(?:conf|ini)):(?P<line>\d+)\] (?P<problem>.+)"
         r"\bBungled (?P<file>\S+) line (?P<line>\d+): (?P<problem>.+)"
         r"^\('(?P<file>/[^']+)' Line (?P<line>\d+) Pos \d+\)"
         r"^(?P<problem>(?:Unknown|Undefined|Unused|Symbol not found|Expected|Invalid|Syntax error)\b.*?)(?: \(program line \d+\),)? at$"
         r"source: (?P<file>/\S+) line: (?P<line>\d+) pos: \d+ (?P<problem>.+)"
         r"^(?:\d+: )?Error found at (?P<file>/\S+?):(?P<line>\d+)\.?$"
-        r"(?i)\b(?:parse|parsing|config(?:uration)?) error (?:on|at|in) line (?P<line>\d+): (?P<problem>.+)"
+        r"(?i)(?:^(?:[\w.-]+: )?pars(?:e|ing)|\bconfig(?:uration)?) error (?:on|at|in) line (?P<line>\d+): (?P<problem>.+)"
         r#"(?P<problem>syntax error in file "(?P<file>[^"]+)" line (?P<line>\d+).*)"#
         r#"(?P<problem>(?:unrecognized configuration parameter|invalid value for parameter) "(?P<name>[^"]+)".*?) in file "(?P<file>[^"]+)" line (?P<line>\d+)"#
         r#"(?P<problem>unrecognized configuration parameter "(?P<name>[^"]+)")"#
@@ -419,8 +419,8 @@ pub(super) const TABLE: &[Signature] = table! {
         r"(?P<problem>Expected one of .+) at line (?P<line>\d+), column \d+ \(byte \d+\)"
         r#"(?P<problem>key not found: "(?P<name>[A-Z][A-Z0-9_]+)")"#
         r"(?P<problem>environment variable (?:`|')?(?P<name>[A-Z][A-Z0-9_]+)?(?:`|')? ?(?:not found|not present|was not valid unicode))"
-        r"(?P<problem>ValidationError: \d+ validation errors? for \w+)"
-        r"(?P<problem>pydantic\S*ValidationError|ValidationError: .*[Ss]ettings.*)"
+        r"(?P<problem>ValidationError: \d+ validation errors? for \w*(?i:settings|config|env|options|param|arg)\w*)"
+        r"(?P<problem>ValidationError: .*[Ss]ettings.*)"
         r"(?P<problem>Database is uninitialized and (?:superuser )?password (?:option )?is not specified)"
         r"(?i)(?P<problem>\b(?:invalid|bad|malformed|missing|broken|incorrect) (?:required |schema )?config(?:uration)?\b.*)"
         r"(?i)(?P<problem>\bconfig(?:uration)? (?:error|is invalid|invalid|is malformed|validation (?:failed|error)|parse error|parsing (?:failed|error)|file (?:is )?(?:not found|invalid|missing)|test failed|check failed).*)"

@@ -487,6 +487,19 @@ fn what_says_nothing() {
         "INFO connection pool ready, timeout 30s",
         "cannot migrate",
         "boom",
+        // What clients are told, or do.
+        "AuthenticationError: You must be logged in",
+        "WARN user bob is not authorized to perform this operation",
+        "INFO authentication required for /admin",
+        "2026/11/23 17:58:47 http: TLS handshake error from 10.244.1.1:4444: remote error: tls: bad certificate",
+        "2026/11/23 17:58:47 http: TLS handshake error from 10.244.1.1:4444: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        "ERROR: [/app/handlers/orders.py:45] request failed",
+        "POST /import: parse error on line 7: unexpected token",
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Order",
+        // What is only said, and advice.
+        "The following environment variables are set:",
+        "The following environment variables are read at start: A, B",
+        "Do not run Composer as root/super user! See https://getcomposer.org/root for details",
         "failed to wait for cluster caches to sync: timed out waiting for cache to be synced",
     ];
     for line in lines {
@@ -527,6 +540,7 @@ fn what_a_command_waits_for() {
             "config:8888",
         ),
         ("sync --once --from=/a --to=/b", ""),
+        (r#"jobs = ["sleep", 30]"#, ""),
     ] {
         let named: Vec<String> = in_command(command)
             .into_iter()
@@ -1038,7 +1052,7 @@ fn as_frameworks_print_it() {
         ),
         (
             "UnauthorizedOperation: You are not authorized to perform this operation.",
-            "WorkRefused problem=not authorized to perform this operation",
+            "WorkRefused problem=UnauthorizedOperation: You are not authorized to perform this operation.",
         ),
         (
             "permissions on /etc/mongo/key are too open",

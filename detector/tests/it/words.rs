@@ -390,6 +390,30 @@ fn a_warning_before_the_error_is_not_the_reason() {
 }
 
 #[test]
+fn what_a_program_makes_do_without_is_not_the_reason() {
+    let check = |words: &str, expected: &str| {
+        let state = State::of(&failing("", "restartPolicy: Always", LOOPING));
+        let verdicts = state.log(Run::Current, words).verdicts();
+        assert_eq!(verdicts[0].class.name(), expected, "{words}");
+    };
+    for words in [
+        "LOG_MODE is not set, using default: plain",
+        "no value in environment variable LOG_MODE, defaulting to plain",
+        "open /etc/app/app.yaml: no such file or directory; falling back to the built-in settings",
+        "WARN Could not import module 'extras', skipping",
+    ] {
+        check(words, "crash-unexplained");
+        let before = format!("open /var/cache/app/x: permission denied\n{words}");
+        check(&before, "permission-denied");
+    }
+    check("LOG_MODE is not set", "app-config-invalid");
+    check(
+        "[ERROR] LOG_MODE is not set, not falling back to plain",
+        "app-config-invalid",
+    );
+}
+
+#[test]
 fn what_a_container_that_is_ready_looks_for() {
     let runs = "restartCount: 0, state: {running: {startedAt: '2026-11-24T11:00:00Z'}}";
     let check = |container: &str, words: &str, expected: &[&str]| {
