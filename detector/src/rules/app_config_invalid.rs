@@ -62,25 +62,11 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
         let Some((line, said)) = failing.main() else {
             continue;
         };
-        let is_config = |said: &Said| said.meaning == Meaning::ConfigInvalid;
         let container = &failing.container;
         let found = match said.meaning {
             Meaning::ConfigInvalid if was_given_another(pod, &failing, said, view) => continue,
             Meaning::ConfigInvalid => {
-                // The last line may only sum up; the one before it tells the place.
-                let tells_place = |(_, said): &(&LogLine, &Said)| {
-                    is_config(said) && said.field("line").is_some()
-                };
-                let place = failing.said().find(tells_place);
-                let (line, said) =
-                    place.filter(|_| said.field("line").is_none()).unwrap_or((line, said));
-                // Of what it says of one place, the first counts: the rest follows from it.
-                let is_there = |(_, other): &(&LogLine, &Said)| {
-                    is_config(other)
-                        && ["file", "line", "problem"].iter().all(|name| other.field(name).is_some())
-                        && ["file", "line"].iter().all(|name| other.field(name) == said.field(name))
-                };
-                let (line, said) = failing.said().filter(is_there).last().unwrap_or((line, said));
+                let (line, said) = most_telling(&failing, (line, said));
                 Refused { said, lines: vec![line], giver: None, is_sure: true }
             }
             Meaning::ValueRefused => {
@@ -91,13 +77,9 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 };
                 // What it is for may stand above.
                 let above = failing.said().find(|(_, said)| is_config(said));
-                match above {
-                    Some((above, what)) => {
-                        let lines = vec![above, line];
-                        Refused { said: what, lines, giver: Some(giver), is_sure: true }
-                    }
-                    None => Refused { said, lines: vec![line], giver: Some(giver), is_sure: true },
-                }
+                let said = above.map_or(said, |(_, what)| what);
+                let lines = above.map(|(above, _)| above).into_iter().chain([line]).collect();
+                Refused { said, lines, giver: Some(giver), is_sure: true }
             }
             Meaning::FileMissing => {
                 let file = said.field("file");
@@ -105,7 +87,7 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 else {
                     continue;
                 };
-                let giver = Some(Giver { culprit, variable: None });
+                let giver = Some(Giver::from(culprit));
                 Refused { said, lines: vec![line], giver, is_sure: true }
             }
             // Whom to trust is a part of the configuration, where it is one.
@@ -113,13 +95,36 @@ fn judge(pod: &Pod, view: &View<'_>, findings: &mut Vec<Finding>) {
                 let Some(culprit) = authority(pod, container, view) else {
                     continue;
                 };
-                let giver = Some(Giver { culprit, variable: None });
+                let giver = Some(Giver::from(culprit));
                 Refused { said, lines: vec![line], giver, is_sure: false }
             }
             _ => continue,
         };
         findings.push(finding(pod, &failing, found, view));
     }
+}
+
+fn is_config(said: &Said) -> bool {
+    said.meaning == Meaning::ConfigInvalid
+}
+
+/// Of a program's words on its configuration those that tell most.
+fn most_telling<'w>(
+    failing: &'w Failing<'_, '_>,
+    last: (&'w LogLine, &'w Said),
+) -> (&'w LogLine, &'w Said) {
+    // The last line may only sum up; the one before it tells the place.
+    let has_place = last.1.field("line").is_some();
+    let tells_place =
+        |(_, said): &(&LogLine, &Said)| is_config(said) && said.field("line").is_some();
+    let (line, said) = failing.said().find(tells_place).filter(|_| !has_place).unwrap_or(last);
+    // Of what it says of one place, the first counts: the rest follows from it.
+    let is_there = |(_, other): &(&LogLine, &Said)| {
+        is_config(other)
+            && ["file", "line", "problem"].iter().all(|name| other.field(name).is_some())
+            && ["file", "line"].iter().all(|name| other.field(name) == said.field(name))
+    };
+    failing.said().filter(is_there).last().unwrap_or((line, said))
 }
 
 /// What a container's program refuses.
@@ -288,12 +293,7 @@ fn culprit<'f>(
     view: &View<'_>,
 ) -> Giver {
     let path = container.path();
-    let plain = |culprit: Culprit| Giver { culprit, variable: None };
-    let held = |held: Held| plain(held.culprit(&pod.namespace));
-    let given_by = |variable: &Variable| Giver {
-        culprit: variable.culprit.clone(),
-        variable: Some(variable.name.clone()),
-    };
+    let held = |held: Held| Giver::from(held.culprit(&pod.namespace));
     // Whatever names it, the kubelet gave it.
     if let Some(link) = given::service_link(pod, problem, view) {
         return link;
@@ -303,7 +303,7 @@ fn culprit<'f>(
             return held(found);
         }
         if let Some(found) = given::mention(container, workload, file) {
-            return plain(found);
+            return Giver::from(found);
         }
         let base = file.rsplit('/').next().unwrap_or(file);
         let mut keys = keys(pod, container, view).into_iter();
@@ -314,7 +314,7 @@ fn culprit<'f>(
     let variables = given::variables(pod, container, view);
     if let Some(name) = field("name") {
         if let Some(found) = given::named(&variables, name) {
-            return given_by(found);
+            return Giver::from(found);
         }
         let culprit = given::in_text(pod, name, view)
             .filter(|_| !is_of_environment(name))
@@ -326,7 +326,7 @@ fn culprit<'f>(
     }
     if let Some(argument) = field("argument") {
         let list = if container.spec.args.is_some() { "args" } else { "command" };
-        return plain(
+        return Giver::from(
             given::mention(container, workload, argument)
                 .or_else(|| given::in_text(pod, argument, view))
                 .unwrap_or_else(|| workload.culprit(&format!("{path}.{list}"))),
@@ -336,12 +336,12 @@ fn culprit<'f>(
         field("value").is_some() && variable.value.as_deref() == field("value")
     };
     if let Some(found) = variables.iter().find(is_value) {
-        return given_by(found);
+        return Giver::from(found);
     }
     // No place is named: a variable that the message names, an argument that is a mounted file,
     // or the only file that there is.
     if let Some(found) = given::named_in(&variables, problem) {
-        return given_by(found);
+        return Giver::from(found);
     }
     let arguments = container.spec.command.iter().flatten().chain(container.spec.args.iter().flatten());
     let mut words = arguments.flat_map(|text| text.split(|c: char| c.is_whitespace() || c == '='));
@@ -351,7 +351,7 @@ fn culprit<'f>(
         return held(found);
     }
     let only = only_file(pod, container, problem, view);
-    only.map_or_else(|| plain(workload.culprit(&path)), held)
+    only.map_or_else(|| Giver::from(workload.culprit(&path)), held)
 }
 
 /// Whether a name is written as those of environment variables are, and not as a setting's.

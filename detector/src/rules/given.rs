@@ -199,9 +199,27 @@ pub(super) struct Giver {
     pub variable: Option<String>,
 }
 
+impl From<&Variable> for Giver {
+    fn from(variable: &Variable) -> Self {
+        Self {
+            culprit: variable.culprit.clone(),
+            variable: Some(variable.name.clone()),
+        }
+    }
+}
+
+impl From<Culprit> for Giver {
+    fn from(culprit: Culprit) -> Self {
+        Self {
+            culprit,
+            variable: None,
+        }
+    }
+}
+
 /// What gives a container the value that it refuses, by its words; none where it was not given it,
-/// so that it is one that it read or was sent. What the line before or after names counts where
-/// its value is not known to be another.
+/// so that it is one that it read or was sent. What the lines around name counts where its value is
+/// not known to be another, and of several with this value first.
 pub(super) fn refused(
     pod: &Pod,
     container: &Container<'_>,
@@ -209,69 +227,60 @@ pub(super) fn refused(
     (lines, at): (&[LogLine], usize),
     view: &View<'_>,
 ) -> Option<Giver> {
-    const AROUND: usize = 3;
     let variables = variables(pod, container, view);
-    let giver = |variable: &Variable| Giver {
-        culprit: variable.culprit.clone(),
-        variable: Some(variable.name.clone()),
-    };
-    let value = said.field("value");
     let line = lines.get(at).map_or("", |line| &line.text);
-    let name = said.field("name");
-    let by_name = name.map_or_else(
-        || named_in(&variables, line),
-        |name| named(&variables, name),
-    );
-    if by_name.is_some() || value.is_none() {
-        return by_name.map(giver);
-    }
-    let value = value?;
-    let exact = variables
+    let by_name = match said.field("name") {
+        Some(name) => named(&variables, name),
+        None => named_in(&variables, line),
+    };
+    let Some(value) = said.field("value").filter(|_| by_name.is_none()) else {
+        return by_name.map(Giver::from);
+    };
+    let mut exact = variables
         .iter()
-        .find(|variable| variable.value.as_deref() == Some(value));
-    if let Some(variable) = exact {
-        return Some(giver(variable));
-    }
-    if let Some(link) = service_link(pod, value, view) {
-        return Some(link);
-    }
+        .filter(|variable| variable.value.as_deref() == Some(value));
+    let first = exact.next();
+    let only = first.filter(|_| exact.next().is_none());
     let may_be = |variable: &&Variable| {
-        variable
-            .value
-            .as_ref()
-            .is_none_or(|known| known.contains(value))
+        let known = variable.value.as_ref();
+        known.is_none_or(|known| known.contains(value))
     };
-    let around = lines.get(at.saturating_sub(AROUND)..).unwrap_or_default();
-    let around = || {
-        around
-            .iter()
-            .take(2 * AROUND)
-            .map(|line| line.text.as_str())
+    let around = || around(lines, at);
+    let nearby = || {
+        let mut named = around().filter_map(|line| named_in(&variables, line));
+        named.find(may_be)
     };
-    let nearby = around()
-        .filter_map(|line| named_in(&variables, line))
-        .find(may_be);
-    if let Some(variable) = nearby {
-        return Some(giver(variable));
-    }
     let workload = view.workload(pod);
     // It may come with the image.
-    if let Some(name) = around().find_map(looked_up) {
-        return Some(Giver {
+    let in_source = || {
+        Some(Giver {
+            variable: Some(around().find_map(looked_up)?.to_owned()),
             culprit: workload.culprit(&format!("{}.env", container.path())),
-            variable: Some(name.to_owned()),
-        });
-    }
-    let given = texts(container);
-    let argument = given
-        .iter()
-        .find(|(given, _)| has_word(given, value, "_-."));
-    let culprit = argument.map(|(_, field)| workload.culprit(field));
-    let culprit = culprit.or_else(|| in_text(pod, value, view))?;
-    Some(Giver {
-        culprit,
-        variable: None,
-    })
+        })
+    };
+    let argument = || {
+        let given = texts(container);
+        let (_, field) = given
+            .iter()
+            .find(|(given, _)| has_word(given, value, "_-."))?;
+        Some(workload.culprit(field))
+    };
+    only.map(Giver::from)
+        .or_else(|| service_link(pod, value, view))
+        .or_else(|| nearby().or(first).map(Giver::from))
+        .or_else(in_source)
+        .or_else(|| {
+            argument()
+                .or_else(|| in_text(pod, value, view))
+                .map(Giver::from)
+        })
+}
+
+/// A few lines before and after one, and itself.
+fn around(lines: &[LogLine], at: usize) -> impl Iterator<Item = &str> {
+    const AROUND: usize = 3;
+    let from = lines.get(at.saturating_sub(AROUND)..).unwrap_or_default();
+    from.iter().take(2 * AROUND).map(|line| line.text.as_str())
 }
 
 /// The variable that a line of a program's source looks up.

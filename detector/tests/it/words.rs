@@ -302,6 +302,17 @@ fn a_value_that_is_refused_is_looked_up_in_what_was_given() {
         "error: time: missing unit in duration \"60\"",
         Some("Pod shop/web spec.containers[0].args[0]"),
     );
+    // Of several with this value, the one that the lines around name.
+    let state = state
+        .clone()
+        .and(&map("settings", "DEBUG: 'on', POOL: 'on'"));
+    blames(
+        state.log(
+            Run::Current,
+            "reading POOL\nValueError: invalid literal for int() with base 10: 'on'",
+        ),
+        Some(r#"ConfigMap shop/settings data["POOL"] as POOL"#),
+    );
     // Of a Secret only the name can tell, be it on the line below or without what all names share.
     check(
         "invalid configuration:\n  cookie_secret must be 16, 24, or 32 bytes",
