@@ -60,7 +60,8 @@ pub(super) fn is_mended(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -
     else {
         return false;
     };
-    let mut opened: Vec<Timestamp> = changes(&pod.namespace, view);
+    let mut policies: Vec<Timestamp> = changes(&pod.namespace, view);
+    let mut opened: Vec<Timestamp> = Vec::new();
     let mut is_any_open = false;
     let mut all_tried = tried::in_words(failing);
     // Its words name nothing: what it was given does.
@@ -82,7 +83,7 @@ pub(super) fn is_mended(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -
             let name = service.metadata.name.as_deref().unwrap_or_default();
             opened.extend(view.changed(Kind::Service, &namespace, name));
         }
-        opened.extend(changes(&namespace, view));
+        policies.extend(changes(&namespace, view));
         let since = ready.iter().filter_map(|pod| pod.condition("Ready"));
         let since = since.filter_map(|is| is.last_transition_time.as_ref());
         opened.extend(since.filter_map(|time| time.0.checked_add(SPREADS).ok()));
@@ -106,7 +107,10 @@ pub(super) fn is_mended(pod: &Pod, failing: &Failing<'_, '_>, view: &View<'_>) -
         return false;
     }
     let finished = ended.finished_at.as_ref().map(|time| time.0);
-    let since_then = finished.is_some_and(|end| opened.iter().any(|at| *at > end));
+    let since_then = finished.is_some_and(|end| {
+        // Objects tell of whole seconds: what came within the same one may have come later.
+        policies.iter().any(|at| *at >= end) || opened.iter().any(|at| *at > end)
+    });
     let present = view.words_of_present_run(pod, &failing.container);
     let last = present.as_ref().and_then(|words| words.lines.last());
     since_then || last.is_some_and(|line| signatures::read(&line.text).is_none())

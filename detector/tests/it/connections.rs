@@ -221,6 +221,22 @@ fn a_policy_that_was_mended_leaves_nothing_to_explain() {
         verdicts.map(|verdict| verdict.class.name()).collect()
     };
     assert_eq!(classes(&mut engine), ["network-policy-blocks-egress"]);
+    // One that came in the second in which the run ended: whether after it, nobody can tell.
+    let more = policy(
+        "more",
+        "{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 3100}]}]}",
+    );
+    let at = |second: u8| format!("name: more, creationTimestamp: '2026-11-24T11:59:{second}Z'");
+    let state = State::of(GATEWAY)
+        .and(&blocking)
+        .seen(log(Run::Previous, FOUR));
+    let mut of_then = state
+        .clone()
+        .and(&more.replace("name: more", &at(36)))
+        .engine();
+    assert_eq!(classes(&mut of_then), [""; 0]);
+    let mut before = state.and(&more.replace("name: more", &at(35))).engine();
+    assert_eq!(classes(&mut before), ["crash-unexplained"]);
     let object = serde_saphyr::from_str(&mended).unwrap();
     let policy = Object::decode(object).unwrap();
     engine.observe(Observation::Applied(policy), now);
