@@ -496,31 +496,30 @@ impl Memory {
 
     fn pods_by_address(&self) -> &Index<Pod> {
         self.pods_at.get_or_init(|| {
-            let pods = self.of_kind(Kind::Pod).filter_map(|object| match object {
-                Object::Pod(pod) => Some(pod),
-                _ => None,
-            });
+            let pods = self.of_kind(Kind::Pod).filter_map(Pod::of);
             Index::of(pods, address_keys)
         })
     }
 
     fn events_by_object(&self) -> &Index<Event> {
         self.events_about.get_or_init(|| {
-            let events = self.of_kind(Kind::Event).filter_map(|object| match object {
-                Object::Event(event) => Some(event),
-                _ => None,
-            });
+            let events = self.of_kind(Kind::Event).filter_map(Event::of);
             Index::of(events, |event| [event_key(event)])
         })
     }
 
     pub(crate) fn get_object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
-        let objects = self.objects.get(&kind)?.get(namespace)?;
-        objects.get(name).map(|object| &object.0)
+        let object = self.placed(kind, namespace)?.get(name)?;
+        Some(&object.0)
+    }
+
+    fn placed(&self, kind: Kind, namespace: &str) -> Option<&BTreeSet<ByName>> {
+        self.objects.get(&kind)?.get(namespace)
     }
 
     pub(crate) fn get<T: Resource>(&self, namespace: &str, name: &str) -> Option<&T> {
-        self.get_object(T::KIND, namespace, name).and_then(T::of)
+        let object = self.get_object(T::KIND, namespace, name)?;
+        T::of(object).map(Arc::as_ref)
     }
 
     pub(crate) fn in_namespace<'a, T: Resource>(
@@ -536,18 +535,15 @@ impl Memory {
         namespace: &str,
         name: &str,
     ) -> impl Iterator<Item = &'a T> + use<'a, T> {
-        let of_kind = self.objects.get(&T::KIND);
-        let objects = of_kind.and_then(|kind| kind.get(namespace));
         let from = (Bound::Included(name), Bound::Unbounded);
+        let objects = self.placed(T::KIND, namespace);
         let objects = objects.map(|objects| objects.range::<str, _>(from));
-        objects
-            .into_iter()
-            .flatten()
-            .filter_map(|object| T::of(&object.0))
+        let objects = objects.into_iter().flatten();
+        objects.filter_map(|object| T::of(&object.0).map(Arc::as_ref))
     }
 
     pub(crate) fn all<'a, T: Resource>(&'a self) -> impl Iterator<Item = &'a T> + use<'a, T> {
-        self.of_kind(T::KIND).filter_map(T::of)
+        self.of_kind(T::KIND).filter_map(T::of).map(Arc::as_ref)
     }
 
     /// Whether any object of the kind is known.
@@ -563,8 +559,8 @@ impl Memory {
 
     /// The objects of a kind in a namespace, in the order of their names.
     pub(crate) fn of_kind_in(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Object> {
-        let objects = self.objects.get(&kind).and_then(|kind| kind.get(namespace));
-        objects.into_iter().flatten().map(|object| &object.0)
+        let objects = self.placed(kind, namespace).into_iter().flatten();
+        objects.map(|object| &object.0)
     }
 
     /// The objects of a kind, in the order of their namespaces and names.

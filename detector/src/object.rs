@@ -95,7 +95,7 @@ macro_rules! kinds {
         $(impl Resource for $kind {
             const KIND: Kind = Kind::$kind;
 
-            fn of(object: &Object) -> Option<&Self> {
+            fn of(object: &Object) -> Option<&Arc<Self>> {
                 match object {
                     Object::$kind(object) => Some(object),
                     _ => None,
@@ -184,7 +184,7 @@ pub trait Resource: Sized + 'static {
     const KIND: Kind;
 
     /// The object, if it is of this kind.
-    fn of(object: &Object) -> Option<&Self>;
+    fn of(object: &Object) -> Option<&Arc<Self>>;
 }
 
 /// What every object has.

@@ -151,11 +151,10 @@ impl Share {
             }
         };
         let owner = pod.controller.as_ref().map(|owner| owner.kind.as_str());
-        let is_static = pod.annotations.contains_key("kubernetes.io/config.mirror");
         Some(Self {
             node,
             requested,
-            standing: is_static || matches!(owner, Some("DaemonSet" | "Node")),
+            standing: pod.is_static() || owner == Some("DaemonSet"),
             leaving: pod.deleting.is_some(),
             ports: host_ports(&pod.spec)
                 .into_iter()

@@ -29,11 +29,7 @@ pub(super) fn unready<'a>(
 
 /// Whether a pod may be one of a network plugin: they need no network, and are no static pods.
 pub(super) fn may_be_network_plugin(pod: &Pod) -> bool {
-    let is_static = pod
-        .controller
-        .as_ref()
-        .is_some_and(|owner| owner.kind == "Node");
-    pod.spec.host_network == Some(true) && !is_static
+    pod.spec.host_network == Some(true) && !pod.is_static()
 }
 
 /// Whether a pod is one of the network plugin that a runtime has words about: it puts the plugin and

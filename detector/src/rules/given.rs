@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 
 use crate::facts::{Container, LogLine, Pod, Secret};
 use crate::kubernetes::files;
@@ -309,9 +309,8 @@ pub(super) fn service_link(pod: &Pod, text: &str, view: &View<'_>) -> Option<Giv
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(rest.len());
     let address: IpAddr = rest.get(..end)?.parse().ok()?;
-    let is_near = |service: &&k8s_openapi::api::core::v1::Service| {
-        service.metadata.namespace.as_deref() == Some(pod.namespace.as_str())
-    };
+    let is_near =
+        |service: &&Service| service.metadata.namespace.as_deref() == Some(pod.namespace.as_str());
     let service = view.services_at(address).find(is_near)?;
     if pod.spec.enable_service_links == Some(false) {
         return None;
@@ -341,8 +340,8 @@ pub(super) fn in_text(pod: &Pod, text: &str, view: &View<'_>) -> Option<Culprit>
         Some(object.field(format!("data[{key:?}]")))
     };
     let maps = config_references(pod).into_iter();
-    let maps = maps.filter(|reference| {
+    maps.filter(|reference| {
         reference.source == Source::ConfigMap && reference.name != "kube-root-ca.crt"
-    });
-    { maps }.find_map(holds)
+    })
+    .find_map(holds)
 }

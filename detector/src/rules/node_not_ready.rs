@@ -98,8 +98,7 @@ fn judge(node: &Node, view: &View<'_>, findings: &mut Vec<Finding>) {
         quote: time.0.to_string(),
         at: Some(time.0),
     });
-    let is_static = |pod: &Pod| pod.controller.as_ref().is_some_and(|owner| owner.kind == "Node");
-    let pods: Vec<&Pod> = view.pods_on(name).filter(|pod| !pod.is_finished() && !is_static(pod)).collect();
+    let pods: Vec<&Pod> = view.pods_on(name).filter(|pod| !pod.is_finished() && !pod.is_static()).collect();
     // A network plugin comes as a DaemonSet: what is wrong with it would explain the node.
     let lacks_network = ready.status == "False" && message.contains("NetworkPluginNotReady");
     let plugins = match lacks_network {

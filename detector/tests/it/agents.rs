@@ -361,10 +361,8 @@ lastTimestamp: '2026-11-24T11:59:00Z'
         .names(&["likely volume-mount-failed Pod shop/web <- Pod shop/web spec.volumes[0]"]);
 }
 
-#[test]
-fn a_proxy_that_does_not_run() {
-    let state = State::of(
-        "
+/// A pod on node `a` whose program fails again and again.
+const FAILING: &str = "
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: shop, uid: web}
@@ -372,7 +370,13 @@ spec: {nodeName: a, containers: [{name: app}]}
 status:
   phase: Running
   containerStatuses: [{name: app, image: '', imageID: '', ready: false, restartCount: 5, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, startedAt: '2026-11-24T11:58:00Z', finishedAt: '2026-11-24T11:58:31Z'}}}]
----
+";
+
+#[test]
+fn a_proxy_that_does_not_run() {
+    let state = State::of(FAILING)
+        .and(
+            "
 apiVersion: v1
 kind: Service
 metadata: {name: db, namespace: shop}
@@ -384,8 +388,8 @@ metadata: {name: db, namespace: shop, uid: db, labels: {app: db}}
 spec: {nodeName: b, containers: [{name: db, ports: [{containerPort: 5432}]}]}
 status: {phase: Running, podIP: 10.1.0.9, conditions: [{type: Ready, status: 'True'}]}
 ",
-    )
-    .log(Run::Current, "dial tcp 10.96.0.9:5432: i/o timeout");
+        )
+        .log(Run::Current, "dial tcp 10.96.0.9:5432: i/o timeout");
     let alone = state.verdicts();
     assert_ne!(alone[0].class.name(), "dependency-unreachable");
     let proxy = agent("kube-proxy", ", hostNetwork: true");
@@ -394,16 +398,8 @@ status: {phase: Running, podIP: 10.1.0.9, conditions: [{type: Ready, status: 'Tr
 
 #[test]
 fn a_name_cache_of_the_node_that_does_not_run() {
-    let state = State::of(
+    let state = State::of(FAILING).and(
         "
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, uid: web}
-spec: {nodeName: a, containers: [{name: app}]}
-status:
-  phase: Running
-  containerStatuses: [{name: app, image: '', imageID: '', ready: false, restartCount: 5, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, reason: Error, startedAt: '2026-11-24T11:58:00Z', finishedAt: '2026-11-24T11:58:31Z'}}}]
----
 apiVersion: v1
 kind: Service
 metadata: {name: kube-dns, namespace: kube-system}

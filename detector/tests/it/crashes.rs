@@ -3,7 +3,7 @@
 use crashbook_detector::facts::{Log, Run};
 use crashbook_detector::{Kind, Observation};
 
-use crate::support::State;
+use crate::support::{State, quotes};
 
 /// A pod whose container `app` waits to be started again after a run from 11:59:30 to 11:59:40.
 fn crashing(ended: &str) -> String {
@@ -99,11 +99,7 @@ fn the_line_that_tells_is_quoted_and_not_where_it_happened() {
     let verdicts = State::of(&crashing(EXIT_1))
         .log(Run::Current, words)
         .verdicts();
-    let quotes: Vec<&str> = verdicts[0]
-        .evidence
-        .iter()
-        .map(|one| one.quote.as_str())
-        .collect();
+    let quotes = quotes(&verdicts[0]);
     assert_eq!(
         quotes[1..],
         ["Exception in thread \"main\" app.Broken: Validate failed: checksum mismatch"]

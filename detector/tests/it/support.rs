@@ -163,3 +163,9 @@ fn line(verdict: &Verdict) -> String {
     }
     line
 }
+
+/// What a verdict quotes.
+pub fn quotes(verdict: &Verdict) -> Vec<&str> {
+    let evidence = verdict.evidence.iter();
+    evidence.map(|one| one.quote.as_str()).collect()
+}

@@ -3,7 +3,7 @@
 use crashbook_detector::Kind;
 use crashbook_detector::facts::Run;
 
-use crate::support::State;
+use crate::support::{State, quotes};
 
 /// A container that ends again and again, with what its specification has besides.
 fn failing(container: &str, spec: &str, status: &str) -> String {
@@ -485,11 +485,7 @@ fn of_errors_that_come_together_the_first_is_the_reason() {
     let words = "[Note] starting\n[ERROR] Upgrade after a crash is not supported\n[Note] stopping\n[ERROR] Unknown storage engine\n[ERROR] Aborting";
     let state = State::of(&failing("", "restartPolicy: Always", LOOPING));
     let verdicts = state.log(Run::Current, words).verdicts();
-    let quotes: Vec<&str> = verdicts[0]
-        .evidence
-        .iter()
-        .map(|one| one.quote.as_str())
-        .collect();
+    let quotes = quotes(&verdicts[0]);
     assert_eq!(
         quotes[1..],
         [
